@@ -1,0 +1,77 @@
+---@meta migrator.proxy
+
+---A program that the run needs beside it, such as a database proxy: watched, ready before we go on, stopped with us.
+---@class migrator.proxy
+local proxy = {}
+
+---@class (exact) migrator.ProxyReady
+---@field url? string asked by GET; 200 is ready
+---@field every? number seconds between two looks, 1
+---@field timeout? number seconds in all, 30
+---@field probe? fun(deadline: number): boolean?, string? asked after the URL; nil and a reason is "not yet"
+
+---@class (exact) migrator.ProxyOptions
+---@field cmd (string|number)[] program and arguments, no shell
+---@field log? string file for both its streams, "proxy.log"
+---@field append? boolean keep what the log file holds
+---@field cwd? string
+---@field env? table<string, string|number|false>|string[]
+---@field user? string
+---@field ready? migrator.ProxyReady
+---@field ports? integer[] loopback ports it will listen on; each must be free, as must be the port of `ready.url`
+---@field grace? number seconds between the stop signal and SIGKILL, 3
+---@field name? string for messages
+---@field stop_signal? string "TERM"
+
+---Starts a program and watches it; it is not waited for.
+---Raises `proxy` when a port is taken by somebody else or the program cannot be started.
+---```lua
+---local tunnel = proxy.start { cmd = { "cloud-sql-proxy", instance }, ports = { 5432 }, ready = { url = ready_url } }
+---tunnel:wait_ready()
+---```
+---@param options migrator.ProxyOptions
+---@return migrator.Proxy
+function proxy.start(options) end
+
+---Writes a proxy's log line by line, or `No proxy log found`.
+---@param handle? migrator.Proxy nil when it never started
+---@param write fun(line: string)
+function proxy.dump(handle, write) end
+
+---@class migrator.Proxy
+---@field name string
+local Proxy = {}
+
+---Waits until the URL answers 200 and the probe says yes, while it runs.
+---Raises `proxy` at once when it exits, with its status and the end of its log; `timeout` when it takes too long.
+---@param deadline? number the sooner of this and `ready.timeout` counts
+---@return migrator.Proxy
+function Proxy:wait_ready(deadline) end
+
+---@return boolean
+function Proxy:alive() end
+
+---@return integer
+function Proxy:pid() end
+
+---@return migrator.Status? status nil while it runs
+function Proxy:status() end
+
+---The last lines of this run's log.
+---@param count? integer 20
+---@return string? lines nil when there is no log
+function Proxy:log_tail(count) end
+
+---All of this run's log.
+---@return string? text nil when there is no log
+function Proxy:log_text() end
+
+---Writes this run's log line by line, or `No proxy log found`.
+---@param write fun(line: string)
+function Proxy:dump(write) end
+
+---Stops it and its whole process group. Again is harmless.
+---@return migrator.Status
+function Proxy:stop() end
+
+return proxy, { ["migrator.Proxy"] = Proxy }

@@ -1,0 +1,20 @@
+---migrator migrate: apply what is pending, verified in the run.
+local clock = require "migrator.core.clock"
+local engine = require "migrator.engine"
+local failure = require "migrator.sink.failure"
+local report = require "migrator.report"
+local text = require "migrator.sink.text"
+
+local M = {}
+
+---@param config migrator.Config
+---@param sink migrator.Sink
+function M.run(config, sink)
+  local result = engine.migrate(config, text.subscribe(sink, clock.now), { deadline = engine.deadline(config) })
+  sink:clear_progress()
+  sink:document(report.migrate(result, failure.document))
+  if result.error then error(result.error, 0) end
+  return 0
+end
+
+return M

@@ -1,0 +1,78 @@
+---The only writer: walks the segments of a Plan and says what became of each migration, on failure too.
+local clock = require "migrator.core.clock"
+local errors = require "migrator.error"
+local settle = require "migrator.apply.settle"
+local statements = require "migrator.apply.statements"
+local transaction = require "migrator.apply.transaction"
+
+local M = {}
+
+---@class migrator.Outcome
+---@field applied { entry: migrator.Entry, elapsed: number }[]
+---@field failed? { entry: migrator.Entry|nil, error: migrator.Error }
+---@field pending migrator.Entry[] what was not reached, or rolled back
+---@field elapsed number seconds
+
+local RUNNERS = { transaction = transaction.run, statements = statements.run }
+
+local function remember(ctx, outcome, done)
+  for _, item in ipairs(done) do
+    outcome.applied[#outcome.applied + 1] = item
+    ctx.rows[#ctx.rows + 1] = { hash = item.entry.hash, created_at = item.entry.when }
+    ctx.emit("applied", item)
+  end
+  ctx.tracked, ctx.has_schema = true, true
+end
+
+---Runs one segment, again where the policy says that a failure passes.
+local function run_segment(ctx, segment)
+  local attempt = 1
+  while true do
+    local ok, result = pcall(RUNNERS[segment.kind], ctx, segment)
+    if ok then return result end
+    if errors.is(result, "connect") and result.lost and segment.kind == "transaction" then
+      return settle.run(ctx, segment, result)
+    end
+    local wait = errors.is(result) and ctx.retry and ctx.retry(result, attempt)
+    if not wait then error(result, 0) end
+    ctx.emit("retry", { error = result, attempt = attempt, wait = wait })
+    clock.sleep(wait)
+    attempt = attempt + 1
+  end
+end
+
+local function left_over(plan, outcome)
+  local done, out = {}, {}
+  for _, item in ipairs(outcome.applied) do done[item.entry] = true end
+  for _, entry in ipairs(plan.pending) do
+    if not done[entry] then out[#out + 1] = entry end
+  end
+  return out
+end
+
+---@param plan migrator.Plan
+---@param ctx { conn: migrator.Conn, tracking: migrator.Tracking, rows: migrator.Row[], tracked: boolean, has_schema: boolean,
+---  emit: fun(name: string, data: table), wait: fun(batch: any, meta: table), retry: function|nil, reconnect: function }
+---@return migrator.Outcome
+function M.run(plan, ctx)
+  local started = clock.now()
+  local outcome = { applied = {}, pending = {} }
+  local segments = plan.segments
+  if #segments == 0 and not ctx.tracked then segments = { { kind = "transaction", items = {} } } end -- as Drizzle does
+  ctx.rows = table.move(ctx.rows, 1, #ctx.rows, 1, {})
+  for number, segment in ipairs(segments) do
+    ctx.emit("segment", { number = number, of = #segments, segment = segment })
+    local ok, result = pcall(run_segment, ctx, segment)
+    if not ok then
+      local err = errors.wrap(result, "internal")
+      outcome.failed = { error = err, tag = err.migration }
+      break
+    end
+    remember(ctx, outcome, result)
+  end
+  outcome.pending = left_over(plan, outcome)
+  outcome.elapsed = clock.now() - started
+  return outcome
+end
+
+return M

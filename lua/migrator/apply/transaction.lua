@@ -1,0 +1,142 @@
+---A segment that is one transaction, sent as one pipeline: the fence, the statements, the tracking rows, the check and the
+---commit travel together, so that the number of round trips does not grow with the number of migrations.
+local clock = require "migrator.core.clock"
+local errors = require "migrator.error"
+local locate = require "migrator.apply.locate"
+local tracking_table = require "migrator.tracking"
+
+local M = {}
+
+-- The window bounds memory on both sides; within it, the server never waits for us. A flush request makes the server answer
+-- what it has: without one it would keep small answers until the end.
+local NONE = {}
+local WINDOW_COUNT, WINDOW_BYTES, FLUSH_EVERY = 512, 1 << 20, 64
+
+local function produce(ctx, segment)
+  local tracking, yield = ctx.tracking, coroutine.yield
+  yield({ kind = "begin" }, "begin")
+  if not ctx.tracked then
+    if not ctx.has_schema then yield({ kind = "create" }, tracking.create_schema) end
+    yield({ kind = "create" }, tracking.create_table)
+  end
+  yield({ kind = "fence" }, tracking.lock)
+  yield({ kind = "fence" }, tracking_table.digest_check(tracking), { tracking_table.digest(ctx.rows), "rows now: " })
+  yield({ kind = "xid" }, "select pg_catalog.pg_current_xact_id()::text as xid")
+  local after = table.move(ctx.rows, 1, #ctx.rows, 1, {})
+  for _, item in ipairs(segment.items) do
+    local entry = item.entry
+    local list = entry:statements()
+    yield({ kind = "start", entry = entry, count = #list })
+    for index, statement in ipairs(list) do
+      yield({ kind = "statement", entry = entry, statement = statement, source = list.source, index = index }, statement.text)
+    end
+    yield({ kind = "track", entry = entry }, tracking.add, { entry.hash, entry.when })
+    after[#after + 1] = { hash = entry.hash, created_at = entry.when }
+  end
+  yield({ kind = "check", after = after }, tracking_table.digest_check(tracking), { tracking_table.digest(after),
+    "rows after: " })
+  yield({ kind = "commit" }, "commit")
+end
+
+local Run = {}
+Run.__index = Run
+
+local HANDLERS = {
+  start = function(run, meta)
+    run.ctx.emit("migration", { entry = meta.entry, statements = meta.count })
+    run.started = clock.now()
+  end,
+  xid = function(run, _, result) run.xid = result[1].xid end,
+  statement = function(run, meta, result)
+    local now = clock.now()
+    run.ctx.emit("statement", { entry = meta.entry, statement = meta.statement, index = meta.index,
+      elapsed = now - run.last, affected = result.affected })
+  end,
+  track = function(run, meta)
+    run.done[#run.done + 1] = { entry = meta.entry, elapsed = clock.now() - run.started }
+  end,
+}
+
+---Takes the next answer. Metas without a statement of their own are handled as they are passed.
+function Run:receive()
+  local meta
+  repeat
+    meta = self.metas[self.head]
+    self.metas[self.head] = nil
+    self.head = self.head + 1
+    self.current = meta
+    if not meta.sent then HANDLERS[meta.kind](self, meta) end
+  until meta.sent
+  self.ctx.wait(self.batch, meta)
+  local result = self.batch:next()
+  self.outstanding = self.outstanding - 1
+  self.bytes = self.bytes - meta.bytes
+  for _, notice in ipairs(self.ctx.conn:notices()) do
+    notice.entry = meta.entry
+    self.ctx.emit("notice", notice)
+  end
+  local handler = HANDLERS[meta.kind]
+  if handler then handler(self, meta, result) end
+  self.last = clock.now()
+end
+
+function Run:send(meta, text, params)
+  self.metas[self.tail] = meta
+  self.tail = self.tail + 1
+  if not text then return end
+  meta.sent, meta.bytes = true, #text
+  self.batch:queue(text, table.unpack(params or NONE))
+  self.outstanding, self.bytes, self.unflushed = self.outstanding + 1, self.bytes + #text, self.unflushed + 1
+  if self.unflushed >= FLUSH_EVERY or self.bytes > WINDOW_BYTES then
+    self.batch:flush()
+    self.unflushed = 0
+  end
+  while self.outstanding > WINDOW_COUNT or (self.bytes > WINDOW_BYTES and self.outstanding > 1) do self:receive() end
+end
+
+function Run:drive(segment)
+  for meta, text, params in coroutine.wrap(function() produce(self.ctx, segment) end) do self:send(meta, text, params) end
+  self.batch:sync()
+  while self.outstanding > 0 do self:receive() end
+end
+
+---@param err any
+---@param meta table what was under way
+local function explain(ctx, err, meta)
+  if not errors.is(err) or not meta then return err end
+  if meta.kind == "fence" and err.sqlstate == "22P02" then
+    return errors.new("lock", { message = "the tracking table was changed by somebody else in the middle of this run",
+      hint = "nothing was changed by us; run again", changed_under_us = true })
+  elseif meta.kind == "check" and err.sqlstate == "22P02" then
+    local count = err.message:match("rows after: (%d+)") or "?"
+    return errors.new("verify", { message = ("Migration count mismatch: database has %s but expected %d"):format(count,
+      #meta.after), hint = "a migration of this run changed the tracking table itself; everything was rolled back" })
+  elseif meta.kind == "create" and err.sqlstate == "42501" then
+    err.hint = ("grant create on this database, or create %s beforehand"):format(ctx.tracking.name)
+  end
+  return meta.entry and locate.annotate(err, meta.entry, meta.statement, meta.source) or err
+end
+
+---Runs the segment. Raises when nothing of it remains; `lost_commit` on the error says that only the server knows.
+---@param ctx table
+---@param segment migrator.Segment
+---@return table[] done { entry, elapsed }
+function M.run(ctx, segment)
+  local run = setmetatable({ ctx = ctx, metas = {}, head = 1, tail = 1, outstanding = 0, bytes = 0, unflushed = 0,
+    done = {}, last = clock.now() }, Run)
+  run.batch = ctx.conn:batch()
+  local ok, err = pcall(run.drive, run, segment)
+  if ok then
+    run.batch:close()
+    return run.done
+  end
+  local closed, second = pcall(run.batch.close, run.batch)
+  if not closed and not errors.is(err, "interrupted") then ctx.emit("warning", { message = tostring(second) }) end
+  local status = ctx.conn:status()
+  if status == "transaction" or status == "failed" or status == "active" then pcall(ctx.conn.exec, ctx.conn, "rollback") end
+  err = explain(ctx, err, run.current)
+  if errors.is(err, "connect") then err.lost = { xid = run.xid } end
+  error(err, 0)
+end
+
+return M

@@ -1,0 +1,128 @@
+---The command line, from the tables of options and commands: parsing, --help and completion.
+local argparse = require "argparse"
+local commands = require "migrator.commands"
+local errors = require "migrator.error"
+local options = require "migrator.options"
+local suggest = require "migrator.lib.suggest"
+
+local M = {}
+
+local function add_option(parser, option)
+  local flag = options.flag(option)
+  if option.kind == "flag" then
+    parser:flag(flag, option.help):target(option.name)
+  else
+    local made = parser:option(flag, option.help):target(option.name):argname("<" .. (option.metavar
+      or (option.choices and table.concat(option.choices, "|")) or "value"):lower() .. ">")
+    if option.choices then made:choices(option.choices) end
+  end
+end
+
+local function add_command(root, command)
+  local parser = root:command(command.name, command.summary):add_help(false)
+  parser:flag("-h --help", "show this help"):action(function() error({ help = parser:get_help() }, 0) end)
+  for _, argument in ipairs(command.arguments or {}) do
+    parser:argument(argument.name, argument.help):args(argument.args or 1)
+  end
+  for _, own in ipairs(command.options or {}) do add_option(parser, own) end
+  for _, option in ipairs(options.list) do
+    if options.applies(option, command.name) then add_option(parser, option) end
+  end
+  return parser
+end
+
+---@param only? string add this command only, which is quicker
+function M.parser(only)
+  local root = argparse("migrator", "Applies a Drizzle project's migrations to PostgreSQL, verifies and seeds, and runs pipelines "
+    .. "written in Lua."):add_help(false):require_command(false)
+  root:usage("migrator FILE.lua [ARGS…]\n       migrator COMMAND [OPTIONS]"):usage_max_width(100)
+  root:help_max_width(100)
+  root:flag("-h --help", "show this help"):action(function() error({ help = root:get_help() }, 0) end)
+  root:flag("--version", "print the version")
+  root:command_target("command")
+  for _, command in ipairs(commands.list) do
+    if (not only or command.name == only) and not command.hidden then add_command(root, command) end
+  end
+  return root
+end
+
+local function unknown_command(name)
+  local names = {}
+  for i, command in ipairs(commands.list) do names[i] = command.name end
+  local near = suggest.nearest(name, names)
+  errors.raise("usage", { message = ("unknown command %q"):format(name), hint = near
+    and ("did you mean `migrator %s`?"):format(near) or "`migrator help` lists the commands" })
+end
+
+---Options that stand before a script's name belong to us, everything behind it to the script.
+local function split_script(argv)
+  local at = 1
+  while argv[at] do
+    local word = argv[at]
+    if word:find("%.lua$") then return at end
+    if word:sub(1, 1) ~= "-" then return nil end
+    local name = word:match("^%-%-([%w-]+)$")
+    local option = name and options.by_name[name:gsub("-", "_")]
+    at = at + ((option and option.kind ~= "flag") and 2 or 1)
+  end
+end
+
+---argparse's complaint, with our own "did you mean".
+local function complain(message, command)
+  local flag = message:match("unknown option '(%-%-?[^']*)'")
+  local hint = message:match("\n(.*)$")
+  if flag and not hint then
+    local names = {}
+    for _, option in ipairs(options.list) do names[#names + 1] = options.flag(option) end
+    local near = suggest.nearest(flag, names)
+    hint = near and ("did you mean %s?"):format(near)
+  end
+  errors.raise("usage", { message = message:match("^[^\n]*"):gsub("^Usage:.*", "wrong usage"):lower(),
+    hint = hint or ("`migrator help%s` shows what it takes"):format(command and " " .. command or "") })
+end
+
+---@param argv string[]
+---@return { command: string, given: table, args: table, script?: string, rest?: string[] }
+function M.parse(argv)
+  local script_at = split_script(argv)
+  local words = { table.unpack(argv, 1, script_at and script_at - 1 or #argv) }
+  local name
+  for at, word in ipairs(words) do
+    if commands.by_name[word] then name = word break end
+    local before = at > 1 and words[at - 1]:match("^%-%-([%w-]+)$")
+    local option = before and options.by_name[before:gsub("-", "_")]
+    if word:sub(1, 1) ~= "-" and not (option and option.kind ~= "flag") then unknown_command(word) end
+  end
+  if script_at then
+    name = "run"
+    table.insert(words, 1, "run")
+  elseif name and words[1] ~= name then -- options may stand before the command as well
+    for at, word in ipairs(words) do
+      if word == name then table.remove(words, at) break end
+    end
+    table.insert(words, 1, name)
+  end
+  local rest
+  for at, word in ipairs(words) do
+    if word == "--" and name == "ephemeral" then
+      rest = { table.unpack(words, at + 1) }
+      words = { table.unpack(words, 1, at - 1) }
+      break
+    end
+  end
+  local parser = M.parser(name)
+  parser.error = function(_, message) error({ complaint = message }, 0) end
+  for _, command in ipairs(parser._commands) do command.error = parser.error end
+  local ok, result = pcall(parser.parse, parser, words)
+  if not ok then
+    if type(result) == "table" and result.help then return { command = "help", text = result.help, given = {}, args = {} } end
+    if type(result) == "table" and result.complaint then complain(result.complaint, name) end
+    error(result, 0)
+  end
+  local given = {}
+  for _, option in ipairs(options.list) do given[option.name] = result[option.name] end
+  return { command = result.command, given = given, args = result, version = result.version,
+    script = script_at and argv[script_at], rest = script_at and { table.unpack(argv, script_at + 1) } or rest }
+end
+
+return M

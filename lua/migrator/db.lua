@@ -1,0 +1,178 @@
+---Sessions: the Lua half of the module `db`. The C half knows libpq; this one knows what we want of a session.
+local cjson = require "cjson"
+local clock = require "migrator.core.clock"
+local core = require "migrator.core.db"
+local errors = require "migrator.error"
+local sql = require "migrator.core.sql"
+local url = require "migrator.lib.url"
+
+local M = { null = core.null, ping = nil }
+
+local Conn = core.conn
+
+---What a failed connection means, by SQLSTATE: a hint, and whether waiting can help.
+local ADVICE = {
+  ["28P01"] = { "check the password (DATABASE_URL, PGPASSWORD or ~/.pgpass)" },
+  ["28000"] = { "pg_hba.conf does not let this user in from here" },
+  ["3D000"] = { "create the database, or correct its name in the URL" },
+  ["57P03"] = { "the server is starting up or shutting down", retry = true },
+  ["53300"] = { "the server has no free connection slot", retry = true },
+  ["08P01"] = { "a transaction pooler may be in between: connect to the server itself" },
+}
+
+local function advise(err)
+  local advice = ADVICE[err.sqlstate or ""]
+  if advice then
+    err.hint = err.hint or advice[1]
+    err.retry = advice.retry
+  elseif not err.sqlstate then
+    err.retry = true
+    if err.message:find("unsupported startup parameter", 1, true) then err.retry = nil end
+    if err.message:find("refused", 1, true) or err.message:find("No such file", 1, true) then
+      err.hint = "is the server running, and is it listening there?"
+    end
+  end
+  return err
+end
+
+---Settings that hold from the first statement. What the URL asks for itself is left to it.
+local function startup_options(opts, asked)
+  local out = {}
+  for _, name in ipairs { "lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout" } do
+    if opts[name] and not (asked and asked:find(name, 1, true) and not opts.override) then
+      out[#out + 1] = ("-c %s=%d"):format(name, math.tointeger(opts[name] * 1000 // 1))
+    end
+  end
+  if asked and asked ~= "" then table.insert(out, 1, asked) end
+  return #out > 0 and table.concat(out, " ") or nil
+end
+
+---@class migrator.ConnectOptions
+---@field connect_timeout? number seconds (10)
+---@field deadline? number absolute, clock.now()
+---@field lock_timeout? number seconds
+---@field statement_timeout? number seconds
+---@field application_name? string
+
+---Opens a session. Raises `connect` with `retry = true` where waiting can help.
+---@param target string|table URL, conninfo string, or libpq's key words
+---@param opts? migrator.ConnectOptions
+---@return migrator.Conn
+function M.connect(target, opts)
+  opts = opts or {}
+  local words = {}
+  for key, value in pairs(type(target) == "table" and target or (url.conninfo(target))) do words[key] = value end
+  words.options = startup_options(opts, words.options)
+  words.application_name = words.application_name or opts.application_name or "migrator"
+  words.client_encoding = "UTF8"
+  words.keepalives_idle = words.keepalives_idle or "30"
+  local seconds = tonumber(words.connect_timeout) or opts.connect_timeout or 10
+  words.connect_timeout = nil
+  local deadline = seconds > 0 and clock.deadline(seconds) or nil
+  if opts.deadline then deadline = math.min(deadline or opts.deadline, opts.deadline) end
+  local ok, conn = pcall(core.open, words, deadline)
+  if not ok then error(errors.is(conn, "connect") and advise(conn) or conn, 0) end
+  if opts.deadline then conn:set_deadline(opts.deadline) end
+  return conn
+end
+
+---One look at the server, without logging in.
+---@return "accepting"|"rejecting"|"no answer"|"bad parameters"
+function M.ping(target)
+  local words = type(target) == "table" and target or (url.conninfo(target))
+  return core.ping(words)
+end
+
+---A connection or nil and the error: a question.
+function M.try_connect(target, opts)
+  local ok, result = pcall(M.connect, target, opts)
+  if ok then return result end
+  if errors.is(result, "connect") then return nil, result end
+  error(result, 0)
+end
+
+local function array_item(value)
+  if type(value) == "table" then return M.array(value) end
+  if value == core.null then return "NULL" end
+  if type(value) == "boolean" then return value and "t" or "f" end
+  return '"' .. tostring(value):gsub('[\\"]', "\\%0") .. '"'
+end
+
+---A Lua list as the text of a PostgreSQL array, for a parameter.
+---@param list any[]
+---@return string
+function M.array(list)
+  local out = {}
+  for i, value in ipairs(list) do out[i] = array_item(value) end
+  return "{" .. table.concat(out, ",") .. "}"
+end
+
+---A value as JSON text, for a json or jsonb parameter.
+function M.json(value) return cjson.encode(value) end
+
+---Bytes as the text of a bytea, for a parameter.
+function M.bytea(bytes) return "\\x" .. bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end) end
+
+function M.ident(name) return sql.quote_ident(name) end
+function M.literal(text) return sql.quote_literal(text) end
+
+---The rows of one statement.
+function Conn:query(text, ...) return self:exec(text, ...) end
+
+---The first row, or nil.
+function Conn:row(text, ...) return self:exec(text, ...)[1] end
+
+---The first column of the first row, or nil.
+function Conn:value(text, ...)
+  local rows = self:exec(text, ...)
+  if not rows[1] then return nil end
+  return rows[1][rows.columns[1]]
+end
+
+local function open_transaction(self, opts)
+  self:exec("begin" .. (opts.isolation and " isolation level " .. opts.isolation or "")
+    .. (opts.read_only and " read only" or ""))
+  if opts.role then self:exec("set local role " .. sql.quote_ident(opts.role)) end
+  for name, value in pairs(opts.vars or {}) do self:exec("select pg_catalog.set_config($1, $2, true)", name, value) end
+end
+
+---Runs fn(self) in a transaction: committed when it returns, rolled back when it raises; the first error is kept.
+---@param fn fun(conn: migrator.Conn): any
+---@param opts? { role?: string, vars?: table<string, string>, isolation?: string, read_only?: boolean, rollback?: boolean }
+function Conn:transaction(fn, opts)
+  opts = opts or {}
+  local result = table.pack(pcall(function()
+    open_transaction(self, opts)
+    return fn(self)
+  end))
+  if result[1] and not opts.rollback then
+    if self:status() ~= "transaction" then
+      errors.raise("sql", { message = "the transaction was ended from inside, or failed without an error being raised" })
+    end
+    self:exec("commit")
+  elseif self:status() ~= "closed" then
+    pcall(self.exec, self, "rollback")
+  end
+  if not result[1] then error(result[2], 0) end
+  return table.unpack(result, 2, result.n)
+end
+
+---Copies rows in: COPY … FROM STDIN in text format, the values escaped as they are written.
+---@param table_name string quoted where it must be
+---@param columns string[]
+---@param rows fun(): any[]|nil an iterator, or a list of rows
+---@return integer rows
+function Conn:copy_rows(table_name, columns, rows)
+  local quoted = {}
+  for i, column in ipairs(columns) do quoted[i] = sql.quote_ident(column) end
+  local copy <close> = self:copy_in(("copy %s (%s) from stdin"):format(table_name, table.concat(quoted, ", ")))
+  local width = #columns
+  if type(rows) == "table" then
+    for _, row in ipairs(rows) do copy:row(table.unpack(row, 1, width)) end
+  else
+    for row in rows do copy:row(table.unpack(row, 1, width)) end
+  end
+  return copy:finish()
+end
+
+return M

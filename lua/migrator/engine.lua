@@ -1,0 +1,182 @@
+---Journal, database and policies brought together: open, look, plan, apply. What the commands and the pipeline steps share.
+local apply = require "migrator.apply"
+local clock = require "migrator.core.clock"
+local config_module = require "migrator.config"
+local db = require "migrator.db"
+local errors = require "migrator.error"
+local facts = require "migrator.plan.facts"
+local journal = require "migrator.journal"
+local plan = require "migrator.plan"
+local retry = require "migrator.policy.retry"
+local segments = require "migrator.plan.segments"
+local server = require "migrator.server"
+local tracking_table = require "migrator.tracking"
+local watch = require "migrator.apply.watch"
+
+local M = {}
+
+---@class migrator.Session
+---@field conn migrator.Conn
+---@field tracking migrator.Tracking
+---@field state table what server.look found
+---@field rows migrator.Row[]
+
+local function connect_options(config, deadline)
+  local asked = config.origins.lock_timeout ~= "default"
+  return { lock_timeout = config.lock_timeout, statement_timeout = config.statement_timeout > 0 and config.statement_timeout or nil,
+    connect_timeout = config.connect_timeout, override = asked, deadline = deadline }
+end
+
+---The instant at which the whole command must be over, or nil.
+function M.deadline(config) return config.deadline > 0 and clock.deadline(config.deadline) or nil end
+
+---@param config migrator.Config
+---@param deadline? number
+function M.connect(config, deadline)
+  return db.connect(config_module.need_url(config), connect_options(config, deadline))
+end
+
+local function describe_holder(holder)
+  return ("another run holds the lock: pid %d, %s, user %s, from %s, since %s UTC (%d s)"):format(holder.pid,
+    holder.application_name, holder.user, holder.host, holder.since, holder.seconds)
+end
+
+---Polls for the run lock. Never a blocking wait: that would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for it.
+local function wait_for_lock(config, session, emit)
+  local deadline, every, told = clock.deadline(config.wait), 0.2, nil
+  while session.state.locked ~= true do
+    local holder = server.find_holder(session.conn, session.tracking.key)
+    if holder and holder.pid ~= told then
+      told = holder.pid
+      emit("waiting", { message = describe_holder(holder) .. (config.wait > 0 and "; waiting" or "") })
+    end
+    if clock.now() >= deadline then
+      errors.raise("lock", { message = holder and describe_holder(holder) or "the run lock is held by another session",
+        hint = "nothing was changed; retry, or wait longer with --wait" })
+    end
+    clock.sleep(math.min(every, math.max(0.01, deadline - clock.now())))
+    every = math.min(2, every * 1.5)
+    session.state, session.rows = server.look(session.conn, session.tracking, true)
+  end
+end
+
+---Connects and takes the first look. With opts.lock the run lock is ours when it returns.
+---@param config migrator.Config
+---@param opts { lock?: boolean, emit?: function, deadline?: number, conn?: migrator.Conn }
+---@return migrator.Session
+function M.open(config, opts)
+  local emit = opts.emit or function() end
+  local conn = opts.conn or M.connect(config, opts.deadline)
+  local session = { conn = conn, tracking = tracking_table.new(config.schema, config.table) }
+  local ok, err = pcall(function()
+    session.state, session.rows = server.look(conn, session.tracking, opts.lock or false)
+    if not opts.lock then return end
+    local notice = server.check(session.state, conn, function() return M.connect(config, opts.deadline) end)
+    if notice then emit("warning", { message = notice }) end
+    if notice then session.state.locked = conn:value("select pg_catalog.pg_try_advisory_lock($1::int8)", session.tracking.key) end
+    wait_for_lock(config, session, emit)
+  end)
+  if not ok then
+    conn:close()
+    error(err, 0)
+  end
+  return session
+end
+
+---@param config migrator.Config
+function M.journal(config) return journal.load(config.dir, { orphans = config.orphans }) end
+
+---Opens a session for a journal. Which files are pending only the database knows, so they are read as SQL afterwards; when it
+---cannot be reached, what is wrong in any of them is the better news, because the repository can be mended now.
+function M.open_for(entries, config, opts)
+  local ok, session = pcall(M.open, config, opts)
+  if ok then return session end
+  if errors.is(session, "connect") then segments.build(entries.entries, config.tx) end
+  error(session, 0)
+end
+
+---@param config migrator.Config
+---@param entries migrator.Journal
+---@param session migrator.Session
+---@return migrator.Plan
+function M.plan(config, entries, session, keep)
+  local policy = { order = config.order, edited = config.edited, missing = config.missing, baseline = config.baseline,
+    tx = config.tx }
+  return plan.build(entries, session.rows, policy, function(found) return facts.gather(found, session) end, keep)
+end
+
+---Raises the first problem of a plan; the others are in its `others`.
+function M.refuse(found)
+  local first = found.problems[1]
+  if not first then return end
+  local others = {}
+  for i = 2, #found.problems do others[#others + 1] = found.problems[i].message .. "\n" .. found.problems[i].hint end
+  local left = #found.pending == 0 and "nothing is pending" or ("%d pending"):format(#found.pending)
+  errors.raise(first.code, { message = first.message, hint = first.hint, file = first.file, line = first.line,
+    detail = #others > 0 and table.concat(others, "\n") or nil, refused = found.problems,
+    state = ("nothing was changed; %d of %d applied, %s"):format(found.applied, found.expected, left) })
+end
+
+local function state_of(found, outcome)
+  local last
+  local applied = {}
+  for _, item in ipairs(outcome.applied) do applied[item.entry] = true end
+  for _, item in ipairs(found.items) do
+    if applied[item.entry] or item.row then last = item.entry.tag end
+  end
+  local failed = outcome.failed and outcome.failed.tag and 1 or 0
+  return ("%d applied%s, %d pending; the database is at %s"):format(found.applied + #outcome.applied,
+    failed == 1 and ", 1 failed and rolled back" or "", #outcome.pending - failed, last or "nothing")
+end
+
+---Everything of `migrate`. Always returns; the failure, if there was one, is in the result.
+---@param config migrator.Config
+---@param emit fun(name: string, data: table)
+---@param opts? { conn?: migrator.Conn, deadline?: number }
+---@return { plan?: migrator.Plan, outcome?: migrator.Outcome, error?: migrator.Error, server?: table }
+function M.migrate(config, emit, opts)
+  opts = opts or {}
+  local result = { started = clock.now() }
+  local session
+  local ok, err = pcall(function()
+    local entries = M.journal(config)
+    session = M.open_for(entries, config, { lock = true, emit = emit, deadline = opts.deadline, conn = opts.conn })
+    result.server = session.state
+    local found = M.plan(config, entries, session)
+    result.plan = found
+    emit("state", { applied = found.applied, expected = found.expected, pending = #found.pending })
+    for _, finding in ipairs(found.findings) do emit("finding", finding) end
+    M.refuse(found)
+    emit("begin", { total = #found.pending })
+    result.outcome = M.apply(config, found, session, emit)
+  end)
+  if session and not opts.conn then session.conn:close() end
+  if not ok then
+    result.error = errors.wrap(err, "internal")
+  elseif result.outcome.failed then
+    result.error = result.outcome.failed.error
+    result.error.state = state_of(result.plan, result.outcome)
+    if result.error.resume then
+      result.error.state = result.error.state .. ("; its first %d of %d statements stay, the next run goes on behind them")
+        :format(result.error.resume.statement - 1, result.error.resume.of)
+    end
+  else
+    emit("done", { applied = #result.outcome.applied, expected = result.plan.expected })
+  end
+  result.elapsed = clock.now() - result.started
+  return result
+end
+
+---@return migrator.Outcome
+function M.apply(config, found, session, emit)
+  local ctx
+  ctx = { conn = session.conn, tracking = session.tracking, rows = session.rows, tracked = session.state.tracked,
+    has_schema = session.state.has_schema, emit = emit, retry = retry.lock { tries = config.tries },
+    reconnect = function() return M.open(config, { lock = true, emit = emit }).conn end,
+    wait = watch.new(function() return M.connect(config) end, session.conn, emit) }
+  local outcome = apply.run(found, ctx)
+  session.conn = ctx.conn
+  return outcome
+end
+
+return M

@@ -1,0 +1,207 @@
+---Drizzle's layout (orm 0.x): meta/_journal.json and NNNN_tag.sql beside it.
+local cjson = require "cjson"
+local errors = require "migrator.error"
+local fs = require "migrator.core.fs"
+local hash = require "migrator.core.hash"
+local sql = require "migrator.core.sql"
+local statements = require "migrator.journal.statements"
+
+local M = {}
+
+local VERSIONS = { ["5"] = true, ["6"] = true, ["7"] = true }
+local DIALECTS = { postgresql = true, pg = true }
+local MAX_WHEN = 9007199254740991 -- Drizzle computes with JavaScript numbers: exact up to 2^53 - 1
+local BOM = "\u{FEFF}"
+
+local function refuse(path, line, message, hint)
+  errors.raise("journal", { message = message, file = path, line = line, hint = hint })
+end
+
+---The line of the n-th `"tag"` in the journal's text; close enough to an entry to put a cursor on.
+local function entry_lines(text)
+  local lines, line, last = {}, 1, 1
+  for at in text:gmatch('()"tag"%s*:') do
+    for _ in text:sub(last, at - 1):gmatch("\n") do line = line + 1 end
+    last = at
+    lines[#lines + 1] = line
+  end
+  return lines
+end
+
+local function missing_journal(dir, path)
+  for _, name in ipairs(fs.list(dir)) do
+    if name:match("^%d%d%d%d%d%d%d%d%d%d%d%d%d%d_") and fs.find(dir .. "/" .. name .. "/migration.sql") then
+      refuse(dir, nil, "this folder has Drizzle v1's layout (a folder per migration), which is not supported yet",
+        "keep drizzle-kit 0.x for this project, or stay with drizzle-orm's own migrate()")
+    end
+  end
+  refuse(path, nil, "no journal: " .. path .. " does not exist",
+    "--dir names the folder that holds meta/_journal.json; `drizzle-kit generate` or `migrator init` makes it")
+end
+
+local function decode(path, text)
+  if text == "" then refuse(path, 1, "the journal is empty") end
+  if text:sub(1, #BOM) == BOM then
+    refuse(path, 1, "the journal starts with a byte order mark, which Drizzle cannot read", "save it as UTF-8 without BOM")
+  end
+  local conflict = ("\n" .. text):find("\n<<<<<<< ", 1, true)
+  if conflict then
+    refuse(path, (sql.position(text, conflict)), "the journal has git conflict markers",
+      "keep the entries of both sides, ordered by `when`, with rising idx")
+  end
+  local ok, value = pcall(cjson.decode, text)
+  if ok then return value end
+  local at = math.tointeger(tonumber(tostring(value):match("character (%d+)"))) or 1
+  local line, column = sql.position(text, math.min(at, #text))
+  errors.raise("journal", { message = "the journal is not valid JSON: " .. tostring(value):gsub(" at character %d+$", ""),
+    file = path, line = line, column = column })
+end
+
+local function check_head(path, journal)
+  if type(journal) ~= "table" or type(journal.entries) ~= "table" then
+    refuse(path, 1, 'the journal has no "entries"')
+  end
+  if not DIALECTS[journal.dialect or ""] then
+    refuse(path, 1, ("dialect %s is not postgresql"):format(cjson.encode(journal.dialect or "")))
+  end
+  if not VERSIONS[tostring(journal.version)] then
+    refuse(path, 1, ("journal version %s is not one of 5, 6, 7"):format(cjson.encode(journal.version or "")))
+  end
+end
+
+local function read_when(value)
+  if type(value) == "string" and value:match("^%d+$") then value = tonumber(value) end
+  local whole = type(value) == "number" and math.tointeger(value)
+  return whole and whole >= 0 and whole <= MAX_WHEN and whole or nil
+end
+
+local function check_entry(path, line, position, raw, seen)
+  if type(raw) ~= "table" or type(raw.tag) ~= "string" or raw.tag == "" then
+    refuse(path, line, ("entry %d has no tag"):format(position))
+  end
+  local name = ("entry %d (%s)"):format(position, raw.tag)
+  local when = read_when(raw.when)
+  if not when then
+    refuse(path, line, ("%s: `when` must be a whole number of milliseconds, it is %s"):format(name,
+      raw.when == nil and "missing" or cjson.encode(raw.when)))
+  end
+  if seen.tags[raw.tag] then refuse(path, line, name .. ": this tag stands in the journal twice") end
+  if raw.idx ~= nil and seen.idx[raw.idx] then
+    refuse(path, line, ("%s: idx %s is used by %s already"):format(name, tostring(raw.idx), seen.idx[raw.idx]))
+  end
+  if raw.tag:find("/", 1, true) or raw.tag:find("\0", 1, true) then
+    refuse(path, line, name .. ": a tag names a file in this folder, it cannot hold a slash")
+  end
+  seen.tags[raw.tag] = true
+  if raw.idx ~= nil then seen.idx[raw.idx] = raw.tag end
+  return when
+end
+
+local Entry = {}
+Entry.__index = Entry
+
+local function read_text(path)
+  local bytes = fs.read(path)
+  local nul = bytes:find("\0", 1, true)
+  if nul then
+    local line, column = sql.position(bytes, nul)
+    errors.raise("journal", { message = "a NUL byte, which PostgreSQL cannot take", file = path, line = line,
+      column = column, hint = bytes:sub(1, 2) == "\xFF\xFE" and "the file is UTF-16: save it as UTF-8" or nil })
+  end
+  return sql.decode_utf8(bytes)
+end
+
+function Entry:text()
+  local text = read_text(self.path)
+  if hash.sha256(text) ~= self.hash then
+    errors.raise("journal", { message = "the file was changed while migrator was running", file = self.path })
+  end
+  return text
+end
+
+function Entry:statements() return statements.read(self) end
+
+local function read_entry(dir, path, line, position, raw, seen)
+  local when = check_entry(path, line, position, raw, seen)
+  local file = dir .. "/" .. raw.tag .. ".sql"
+  if not fs.find(file) then
+    errors.raise("journal", { message = ("entry %d (%s): there is no file %s"):format(position, raw.tag, file),
+      file = path, line = line, migration = raw.tag,
+      hint = "restore the file from version control; a migration that was applied is still part of the journal" })
+  end
+  local text, replaced = read_text(file)
+  return setmetatable({ idx = math.tointeger(raw.idx) or position - 1, position = position, tag = raw.tag, when = when,
+    hash = hash.sha256(text), path = file, line = line, size = #text, replaced = replaced or nil }, Entry)
+end
+
+local function number_of(name) return math.tointeger(tonumber(name:match("^(%d+)"))) end
+
+---A file that no entry names is either a leftover that a later migration took the place of, or one whose entry was
+---forgotten: that it is numbered behind the last entry tells the second from the first.
+local function check_orphans(journal, seen, policy)
+  local last = #journal.entries > 0 and number_of(journal.entries[#journal.entries].tag) or -1
+  for _, name in ipairs(fs.list(journal.dir)) do
+    local tag = name:match("^(.*)%.sql$")
+    if tag and not seen.tags[tag] and policy ~= "allow" then
+      local number = number_of(tag)
+      local path = journal.dir .. "/" .. name
+      if policy == "refuse" or not number or number > last then
+        errors.raise("journal", { message = ("%s is not in the journal, so it would never run"):format(path), file = path,
+          hint = 'add its entry to meta/_journal.json, remove the file, or set orphans = "allow"' })
+      end
+      journal:note("orphan", "warning", path, nil, ("%s is not in the journal and will not run"):format(path))
+    end
+  end
+end
+
+local Journal = {}
+Journal.__index = Journal
+
+function Journal:note(rule, severity, file, line, message)
+  table.insert(self.findings, { rule = rule, severity = severity, file = file, line = line, message = message })
+end
+
+local function check_order(journal, now)
+  for i, entry in ipairs(journal.entries) do
+    local before = journal.entries[i - 1]
+    if before and entry.when <= before.when then
+      journal:note("when-order", "warning", journal.path, entry.line,
+        ("%s has a `when` (%d) that is not above %s's (%d): Drizzle skips it on a database that has the latter"):format(
+          entry.tag, entry.when, before.tag, before.when))
+    end
+    if entry.when > now then
+      journal:note("when-future", "warning", journal.path, entry.line, ("%s has a `when` in the future: %s"):format(
+        entry.tag, os.date("!%Y-%m-%d %H:%M:%S UTC", entry.when // 1000)))
+    end
+    if entry.replaced then
+      journal:note("encoding", "warning", entry.path, nil,
+        entry.path .. " is not valid UTF-8: as with Drizzle, U+FFFD stands for each invalid sequence")
+    end
+    local number = number_of(entry.tag)
+    if (before and entry.idx ~= before.idx + 1) or (number and #entry.tag:match("^%d+") == 4 and number ~= entry.idx) then
+      journal:note("idx-order", "info", journal.path, entry.line,
+        ("%s has idx %d behind %d; the order of the array counts"):format(entry.tag, entry.idx, before and before.idx or -1))
+    end
+  end
+end
+
+---@param dir string
+---@param opts { orphans?: string, now?: integer }
+---@return migrator.Journal
+function M.read(dir, opts)
+  local path = dir .. "/meta/_journal.json"
+  if not fs.find(path) then missing_journal(dir, path) end
+  local text = fs.read(path)
+  local raw = decode(path, text)
+  check_head(path, raw)
+  local journal = setmetatable({ dir = dir, path = path, entries = {}, findings = {}, format = "drizzle" }, Journal)
+  local lines, seen = entry_lines(text), { tags = {}, idx = {} }
+  for position, item in ipairs(raw.entries) do
+    journal.entries[position] = read_entry(dir, path, lines[position], position, item, seen)
+  end
+  check_orphans(journal, seen, opts.orphans or "forgotten")
+  check_order(journal, opts.now or os.time() * 1000 + 60000)
+  return journal
+end
+
+return M

@@ -1,0 +1,66 @@
+---The program: argv in, exit code out. Every failure ends here, in one place, as one printed error and one code.
+local errors = require "migrator.error"
+local host = require "migrator.core.host"
+
+local M = {}
+
+local function traceback(value)
+  local err = errors.wrap(value, "internal")
+  if not err.traceback then rawset(err, "traceback", debug.traceback("", 2):gsub("^%s+", "")) end
+  return err
+end
+
+local function print_text(text)
+  if not text:find("\n$") then text = text .. "\n" end
+  if not host.write("stdout", text) then errors.raise("internal", "cannot write to standard output") end
+  return 0
+end
+
+local function report_settings(config, sink)
+  local names = {}
+  for name in pairs(config.origins) do names[#names + 1] = name end
+  table.sort(names)
+  local redact = require("migrator.lib.url").redact
+  for _, name in ipairs(names) do
+    if config.origins[name] ~= "default" then
+      sink:diagnostic("debug", ("%s = %s (from %s)"):format(name, redact(tostring(config[name])), config.origins[name]))
+    end
+  end
+end
+
+local function run(argv, holder)
+  local parsed = require("migrator.cli").parse(argv)
+  if parsed.text then return print_text(parsed.text) end
+  if parsed.version then return print_text("migrator " .. host.version) end
+  if not parsed.command or parsed.command == "help" then
+    return print_text(require("migrator.app.help").text(parsed.args.topic))
+  end
+  holder.given = parsed.given
+  local config = require("migrator.config").resolve(parsed.given)
+  local sink = require("migrator.sink").new(config)
+  holder.sink = sink
+  require("migrator.secrets").hide(config)
+  if sink.verbose then report_settings(config, sink) end
+  local code = require("migrator.app." .. parsed.command).run(config, sink, parsed.args, parsed)
+  if sink.broken and code == 0 then errors.raise("internal", "standard output could not be written") end
+  return code
+end
+
+---Memory is given back in one go at the end; while a run is short the collector would only cost time.
+local function tune_collector() collectgarbage("generational") end
+
+---@param argv string[] with argv[0]
+---@return integer exit code
+function M.main(argv)
+  tune_collector()
+  local holder = {}
+  local ok, result = xpcall(run, traceback, argv, holder)
+  if ok then return result end
+  local sink = holder.sink or require("migrator.sink").new(holder.given or { environment = host.environment() })
+  sink:clear_progress()
+  local shown, second = pcall(require("migrator.sink.failure").print, sink, result)
+  if not shown then host.write("stderr", "error: " .. tostring(result) .. "\n" .. tostring(second) .. "\n") end
+  return errors.exit_code(result)
+end
+
+return M.main

@@ -1,0 +1,48 @@
+---A value added to an enum cannot be used before the transaction that added it ends (55P04), unless that transaction made
+---the type. Found by reading the statements, so that the run is split there beforehand.
+local M = {}
+
+local function type_name(text, pattern)
+  local name = text:match(pattern)
+  if not name then return nil end
+  return (name:gsub('^.*%.', ""):gsub('"', ""))
+end
+
+local NAME = '([%w_"%.\128-\255]+)'
+
+---@return table watcher follows the statements of one transaction
+function M.watcher()
+  return { made = {}, added = {} }
+end
+
+---What a statement adds or makes.
+---@param watcher table
+---@param statement migrator.Statement
+function M.see(watcher, statement)
+  local words = statement.words
+  if words:find("^CREATE TYPE") then
+    local name = type_name(statement.text, "[Tt][Yy][Pp][Ee]%s+" .. NAME)
+    if name then watcher.made[name] = true end
+  elseif words:find("^ALTER TYPE") then
+    local name = type_name(statement.text, "[Tt][Yy][Pp][Ee]%s+" .. NAME)
+    local value = statement.text:match("[Vv][Aa][Ll][Uu][Ee]%s+'(.-)'") or
+      statement.text:match("[Ee][Xx][Ii][Ss][Tt][Ss]%s+'(.-)'")
+    if name and value and statement.text:upper():find("ADD%s+VALUE") and not watcher.made[name] then
+      watcher.added[#watcher.added + 1] = { type = name, value = value }
+    end
+  end
+end
+
+---The added value that a statement uses, if it does.
+---@param watcher table
+---@param statement migrator.Statement
+---@return { type: string, value: string }|nil
+function M.find_use(watcher, statement)
+  if #watcher.added == 0 then return nil end
+  if statement.words:find("^ALTER TYPE") and statement.text:upper():find("ADD%s+VALUE") then return nil end
+  for _, added in ipairs(watcher.added) do
+    if statement.text:find("'" .. added.value .. "'", 1, true) then return added end
+  end
+end
+
+return M

@@ -1,0 +1,110 @@
+---The first flight after connecting: where we are, whether the run lock is ours, and what is tracked. One round trip.
+local errors = require "migrator.error"
+local tracking_table = require "migrator.tracking"
+
+local M = {}
+
+local OLDEST = 130000
+
+-- $1 our idea of the backend's pid: behind a pooler it is another, and then no session lock may be taken. $2 the lock's key,
+-- $3 the tracking table, $4 whether to take the lock.
+local STATE = [[
+select pg_catalog.pg_backend_pid() as pid, pg_catalog.pg_is_in_recovery() as standby,
+  pg_catalog.current_setting('transaction_read_only') = 'on' as read_only,
+  pg_catalog.current_setting('lock_timeout') as lock_timeout,
+  pg_catalog.current_database() as database, current_user::text as user,
+  pg_catalog.to_regclass($3) is not null as tracked,
+  exists (select 1 from pg_catalog.pg_namespace where nspname = $5) as has_schema,
+  exists (select 1 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'migrator', $5)) as has_tables,
+  case when $4::boolean and pg_catalog.pg_backend_pid() = $1::int4
+    then pg_catalog.pg_try_advisory_lock($2::int8) end as locked]]
+
+local NO_TABLE = { ["42P01"] = true, ["3F000"] = true }
+
+local function read_tracked(batch)
+  local ok, rows = pcall(batch.next, batch)
+  if ok then return rows end
+  if errors.is(rows, "sql") and NO_TABLE[rows.sqlstate] then return {} end
+  if errors.is(rows, "sql") and rows.sqlstate == "42501" then
+    rows.hint = "the user needs select and insert on the tracking table and usage on its schema and sequence"
+  end
+  error(rows, 0)
+end
+
+local function skip_to_sync(batch)
+  repeat local what = batch:next() until what == "sync" or what == nil
+end
+
+---@param conn migrator.Conn
+---@param tracking migrator.Tracking
+---@param lock boolean
+---@return table state, migrator.Row[] rows
+function M.look(conn, tracking, lock)
+  local info = conn:info()
+  if info.version_number < OLDEST then
+    errors.raise("config", { message = ("the server is PostgreSQL %s; 13 is the oldest that is supported"):format(info.version) })
+  end
+  local batch <close> = conn:batch()
+  batch:queue(STATE, info.pid, tracking.key, tracking.name, lock, tracking.schema)
+  batch:sync()
+  batch:queue(tracking.read)
+  batch:sync()
+  local state = batch:next()[1]
+  skip_to_sync(batch)
+  local rows = read_tracked(batch)
+  skip_to_sync(batch)
+  state.host, state.port, state.version = info.host, info.port, info.version
+  return state, tracking_table.rows(rows)
+end
+
+---The two sessions of the pooler test, §6.1: do two clients share a backend, or does one client's backend change?
+local function shares_backend(conn, other)
+  for _ = 1, 3 do
+    local first = conn:value("select pg_catalog.pg_backend_pid()")
+    if not pcall(other.exec, other, "begin") then return true end
+    local second = other:value("select pg_catalog.pg_backend_pid()")
+    local again = first ~= second and conn:value("select pg_catalog.pg_backend_pid()")
+    pcall(other.exec, other, "rollback")
+    if first == second or first ~= again then return true end
+  end
+  return false
+end
+
+---Refuses what migrations must not run on.
+---@param state table
+---@param conn migrator.Conn
+---@param connect fun(): migrator.Conn another session like conn
+---@return string|nil notice
+function M.check(state, conn, connect)
+  if state.standby then
+    errors.raise("config", { message = "the server is a read-only standby", hint = "use the primary's address" })
+  end
+  if state.read_only then
+    errors.raise("config", { message = "the session is read-only (default_transaction_read_only)",
+      hint = "use the primary's address, or a role that may write" })
+  end
+  if state.pid == conn:info().pid then return nil end
+  local other <close> = connect()
+  if shares_backend(conn, other) then
+    errors.raise("config", { message = "a transaction-mode pooler is between us and the server: locks and settings would be lost",
+      hint = "connect to the server itself (usually port 5432) or to a pool in session mode" })
+  end
+  return "a pooler in session mode is between us and the server"
+end
+
+---Who holds the run lock: one line for a person, or nil when nobody does any more.
+---@param conn migrator.Conn
+---@param key integer
+function M.find_holder(conn, key)
+  return conn:row([[
+select a.pid, a.application_name, a.usename as user, coalesce(host(a.client_addr), 'local') as host,
+  to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') as since,
+  extract(epoch from now() - a.backend_start)::int4 as seconds
+from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
+where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+  and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+  and (l.classid::int8 << 32) | l.objid::int8 = $1::int8]], key)
+end
+
+return M

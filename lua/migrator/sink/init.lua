@@ -1,0 +1,131 @@
+---Where everything that a person or a program reads goes out: results to standard output, diagnostics to standard error,
+---every byte past the mask of secrets.
+local cjson = require "cjson"
+local host = require "migrator.core.host"
+local mask = require "migrator.lib.mask"
+
+local M = {}
+
+local CODES = { bold = "1", dim = "2", red = "31", green = "32", yellow = "33", cyan = "36" }
+
+local Sink = {}
+Sink.__index = Sink
+
+---@param config migrator.Config|table
+---@return migrator.Sink
+function M.new(config)
+  local environment = config.environment or {}
+  local plain = config.no_color or (environment.NO_COLOR or "") ~= "" or environment.TERM == "dumb"
+  local self = setmetatable({ json_mode = config.json, quiet = config.quiet, verbose = config.verbose,
+    log_json = config.log == "json" }, Sink)
+  self.color = { stdout = not plain and host.terminal("stdout") ~= nil, stderr = not plain and host.terminal("stderr") ~= nil }
+  self.columns = host.terminal("stderr")
+  return self
+end
+
+function Sink:write(stream, text)
+  if stream == "stderr" and self.progress_shown then
+    host.write("stderr", "\r\27[K")
+    self.progress_shown = false
+  end
+  if not host.write(stream, mask.apply(text)) and stream == "stdout" then self.broken = true end
+end
+
+---@param stream "stdout"|"stderr"
+function Sink:paint(stream, color, text)
+  if not self.color[stream] then return text end
+  return "\27[" .. CODES[color] .. "m" .. text .. "\27[0m"
+end
+
+---A line of the result; none with --json or --quiet.
+function Sink:line(text)
+  if self.json_mode or self.quiet then return end
+  self:clear_progress()
+  if self.log_json then
+    self:write("stdout", cjson.encode { level = "info", message = text } .. "\n")
+  else
+    self:write("stdout", text .. "\n")
+  end
+end
+
+---The one document of --json.
+function Sink:document(value)
+  if self.json_mode then self:write("stdout", M.encode(value) .. "\n") end
+end
+
+local SEVERITY = { error = "red", warning = "yellow", notice = "cyan", info = "cyan", debug = "dim" }
+
+---@param severity "error"|"warning"|"notice"|"info"|"debug"
+function Sink:diagnostic(severity, text)
+  if severity == "debug" and not self.verbose then return end
+  if self.quiet and severity ~= "error" then return end
+  if self.log_json then
+    self:write("stderr", cjson.encode { level = severity, message = text } .. "\n")
+    return
+  end
+  self:write("stderr", self:paint("stderr", SEVERITY[severity], severity .. ":") .. " " .. text .. "\n")
+end
+
+---A line that the next output replaces; only on a terminal.
+function Sink:progress(text)
+  if not self.columns or self.quiet or self.log_json then return end
+  if utf8.len(text) and utf8.len(text) >= self.columns then text = text:sub(1, utf8.offset(text, self.columns - 1) - 1) end
+  host.write("stderr", "\r\27[K" .. mask.apply(text))
+  self.progress_shown = true
+end
+
+function Sink:clear_progress()
+  if not self.progress_shown then return end
+  host.write("stderr", "\r\27[K")
+  self.progress_shown = false
+end
+
+---Rows as aligned columns; the first row is the head.
+function Sink:table(rows)
+  local widths = {}
+  for _, row in ipairs(rows) do
+    for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, utf8.len(cell) or #cell) end
+  end
+  for number, row in ipairs(rows) do
+    local cells = {}
+    for i, cell in ipairs(row) do
+      cells[i] = i < #row and cell .. (" "):rep(widths[i] - (utf8.len(cell) or #cell)) or cell
+    end
+    local text = table.concat(cells, "  ")
+    self:line(number == 1 and self:paint("stdout", "dim", text) or text)
+  end
+end
+
+local ARRAY = {}
+
+---Marks a list, so that an empty one is [] and not {}.
+function M.array(list) return setmetatable(list or {}, ARRAY) end
+
+local encode_value
+
+local function encode_table(value)
+  local out = {}
+  if getmetatable(value) == ARRAY or #value > 0 then
+    for i, item in ipairs(value) do out[i] = encode_value(item) end
+    return "[" .. table.concat(out, ",") .. "]"
+  end
+  local keys = {}
+  for key in pairs(value) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  for i, key in ipairs(keys) do out[i] = cjson.encode(tostring(key)) .. ":" .. encode_value(value[key]) end
+  return "{" .. table.concat(out, ",") .. "}"
+end
+
+function encode_value(value)
+  if type(value) == "table" then return encode_table(value) end
+  if math.type(value) == "integer" then return ("%d"):format(value) end
+  if type(value) == "string" and not utf8.len(value) then
+    value = value:gsub("[\128-\255]", "?")
+  end
+  return cjson.encode(value)
+end
+
+---JSON with sorted keys and whole 64-bit integers.
+M.encode = function(value) return encode_value(value) end
+
+return M

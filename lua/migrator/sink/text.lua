@@ -1,0 +1,77 @@
+---What happens during a run, as lines of text and, on a terminal, a line of progress.
+local duration = require "migrator.lib.duration"
+
+local M = {}
+
+local HANDLERS = {}
+
+function HANDLERS.state(sink, data)
+  sink:line(("Migration state: %d applied, %d expected, %d pending"):format(data.applied, data.expected, data.pending))
+end
+
+function HANDLERS.finding(sink, data)
+  if data.severity == "info" then
+    sink:diagnostic(data.rule == "segment" and "notice" or "debug", data.message)
+  else
+    sink:diagnostic(data.severity, data.message)
+  end
+end
+
+function HANDLERS.begin(sink) sink:line("Running migrations...") end
+
+function HANDLERS.migration(sink, data, run)
+  run.number = run.number + 1
+  run.tag = data.entry.tag
+  if data.resume then
+    sink:diagnostic("notice", ("%s continues at statement %d of %d"):format(data.entry.tag, data.resume, data.statements))
+  end
+  sink:progress(("%d/%d %s (%s)"):format(run.number, run.total or 0, run.tag, duration.format(run.clock() - run.started)))
+end
+
+function HANDLERS.statement(sink, data)
+  if sink.verbose then
+    sink:diagnostic("debug", ("%s:%d %s, %s"):format(data.entry.path, data.statement.line, data.statement.words,
+      duration.format(data.elapsed)))
+  end
+end
+
+function HANDLERS.applied(sink, data)
+  sink:diagnostic("debug", ("applied %s in %s"):format(data.entry.tag, duration.format(data.elapsed)))
+end
+
+local LEVEL = { WARNING = "warning", NOTICE = "notice", INFO = "info", LOG = "debug", DEBUG = "debug" }
+
+function HANDLERS.notice(sink, data)
+  sink:diagnostic(LEVEL[data.severity] or "notice",
+    (data.entry and data.entry.tag .. ": " or "") .. data.message .. (data.detail and " (" .. data.detail .. ")" or ""))
+end
+
+function HANDLERS.warning(sink, data) sink:diagnostic("warning", data.message) end
+
+function HANDLERS.waiting(sink, data)
+  sink:diagnostic("notice", data.message)
+end
+
+function HANDLERS.retry(sink, data)
+  sink:diagnostic("warning", ("%s; everything was rolled back, trying again in %s (try %d)"):format(tostring(data.error),
+    duration.format(data.wait), data.attempt + 1))
+end
+
+function HANDLERS.done(sink, data)
+  sink:line(("Migrations complete. Applied %d new migration(s)."):format(data.applied))
+  sink:line(("Verified: database has all %d migrations."):format(data.expected))
+end
+
+---@param sink migrator.Sink
+---@param clock fun(): number
+---@return fun(name: string, data: table)
+function M.subscribe(sink, clock)
+  local run = { number = 0, clock = clock, started = clock() }
+  return function(name, data)
+    if name == "begin" then run.total = data.total end
+    local handler = HANDLERS[name]
+    if handler then handler(sink, data, run) end
+  end
+end
+
+return M

@@ -1,0 +1,1 @@
+create function begin() returns int language sql as 'x'; select 1

@@ -1,0 +1,1 @@
+do $b$ begin if a then b(); end if; end $b$; select 1;

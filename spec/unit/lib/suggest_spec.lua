@@ -1,0 +1,25 @@
+local suggest = require "migrator.lib.suggest"
+
+describe("suggest.distance", function()
+  it("counts insertions, deletions, replacements and swaps as one each", function()
+    assert.equal(0, suggest.distance("abc", "abc"))
+    assert.equal(1, suggest.distance("abc", "abcd"))
+    assert.equal(1, suggest.distance("abc", "ac"))
+    assert.equal(1, suggest.distance("abc", "axc"))
+    assert.equal(1, suggest.distance("abc", "acb"))
+    assert.equal(3, suggest.distance("", "abc"))
+  end)
+end)
+
+describe("suggest.nearest", function()
+  it("finds the nearest word, whatever its case", function()
+    assert.equal("sslmode", suggest.nearest("SSLMOED", { "host", "sslmode", "sslcert" }))
+    assert.equal("seeds", suggest.nearest("seed", { "schema", "seeds" }))
+  end)
+
+  it("says nothing when no word is near", function()
+    assert.is_nil(suggest.nearest("zebra", { "host", "port" }))
+    assert.is_nil(suggest.nearest("ab", { "cd" }))
+    assert.is_nil(suggest.hint("zebra", {}))
+  end)
+end)

@@ -1,0 +1,27 @@
+#include "base/wait.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "base/interrupt.h"
+
+int mig_wait_fd(int fd, short events, mig_deadline deadline, short *ready, mig_err *err) {
+  if (ready) *ready = 0;
+  for (;;) {
+    struct pollfd fds[2] = {{.fd = fd, .events = events}, {.fd = mig_interrupt_fd(), .events = POLLIN}};
+    int number = mig_interrupt_pending(), n;
+    if (number) return mig_err_set(err, "interrupted", "interrupted by SIG%s", sigabbrev_np(number));
+    if (!mig_interrupt_seen()) {
+      n = poll(fds, 2, mig_remaining_ms(deadline));
+    } else {
+      n = poll(fds, 1, mig_remaining_ms(deadline));
+    }
+    if (n < 0 && errno != EINTR) return mig_err_errno(err, "internal", errno, "poll");
+    if (n > 0 && fds[0].revents) {
+      if (ready) *ready = fds[0].revents;
+      return 0;
+    }
+    if (n == 0) return fd < 0 ? 0 : mig_err_set(err, "timeout", "deadline passed");
+  }
+}

@@ -1,0 +1,95 @@
+#include "fs/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int fail(mig_err *err, const char *verb, const char *path) {
+  int number = errno;
+  char what[1024];
+  snprintf(what, sizeof what, "cannot %s %.900s", verb, path);
+  return mig_err_errno(err, "config", number, what);
+}
+
+static int read_all(int fd, const char *path, size_t limit, mig_buf *out, mig_err *err) {
+  struct stat st;
+  size_t hint = 4096;
+  if (fstat(fd, &st)) return fail(err, "read", path);
+  if (S_ISDIR(st.st_mode)) {
+    errno = EISDIR;
+    return fail(err, "read", path);
+  }
+  if (st.st_size > 0) hint = (size_t)st.st_size;
+  for (;;) {
+    ssize_t n;
+    if (limit && out->len > limit) return mig_err_set(err, "config", "cannot read %s: larger than %zu bytes", path, limit);
+    if (mig_buf_reserve(out, hint, err)) return -1;
+    n = read(fd, out->data + out->len, out->cap - out->len - 1);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail(err, "read", path);
+    if (n == 0) return 0;
+    out->len += (size_t)n;
+    hint = out->cap - out->len > 1 ? 1 : 65536;
+  }
+}
+
+int mig_file_read(const char *path, size_t limit, mig_buf *out, mig_err *err) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC), failed;
+  *out = (mig_buf){0};
+  if (fd < 0) return fail(err, "read", path);
+  failed = read_all(fd, path, limit, out, err);
+  close(fd);
+  if (failed) mig_buf_free(out);
+  return failed;
+}
+
+static int write_all(int fd, const char *data, size_t n) {
+  while (n > 0) {
+    ssize_t done = write(fd, data, n);
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) return -1;
+    data += done;
+    n -= (size_t)done;
+  }
+  return 0;
+}
+
+int mig_file_write(const char *path, const char *data, size_t n, mode_t mode, mig_err *err) {
+  char temporary[4096];
+  int fd, failed;
+  if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary) {
+    errno = ENAMETOOLONG;
+    return fail(err, "write", path);
+  }
+  fd = mkostemp(temporary, O_CLOEXEC);
+  if (fd < 0) return fail(err, "write", path);
+  failed = write_all(fd, data, n) || fchmod(fd, mode) || fsync(fd);
+  if (failed) fail(err, "write", path);
+  if (close(fd) && !failed) failed = fail(err, "write", path);
+  if (!failed && rename(temporary, path)) failed = fail(err, "write", path);
+  if (failed) unlink(temporary);
+  return failed ? -1 : 0;
+}
+
+int mig_file_append(const char *path, const char *data, size_t n, mig_err *err) {
+  int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644), failed;
+  if (fd < 0) return fail(err, "append to", path);
+  failed = write_all(fd, data, n) ? fail(err, "append to", path) : 0;
+  if (close(fd) && !failed) failed = fail(err, "append to", path);
+  return failed;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where) {
+  (void)st, (void)type, (void)where;
+  return remove(path);
+}
+
+int mig_tree_remove(const char *path, mig_err *err) {
+  if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT) return 0;
+  return fail(err, "remove", path);
+}

@@ -1,0 +1,35 @@
+#include "hash/digest.h"
+
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <openssl/sha.h>
+#include <string.h>
+
+static void to_hex(const unsigned char *bytes, unsigned n, char *hex) {
+  static const char digits[] = "0123456789abcdef";
+  for (unsigned i = 0; i < n; i++) {
+    hex[2 * i] = digits[bytes[i] >> 4];
+    hex[2 * i + 1] = digits[bytes[i] & 15];
+  }
+  hex[2 * n] = '\0';
+}
+
+int mig_digest(const char *name, const void *data, size_t n, char hex[MIG_DIGEST_HEX], mig_err *err) {
+  unsigned char bytes[EVP_MAX_MD_SIZE];
+  unsigned len = SHA256_DIGEST_LENGTH;
+  /* The one-shot call needs no provider look-up, which costs more than hashing a migration. */
+  if (strcmp(name, "sha256") == 0) {
+    SHA256(data, n, bytes);
+  } else {
+    const EVP_MD *kind = EVP_get_digestbyname(name);
+    if (!kind || !EVP_Digest(data, n, bytes, &len, kind, NULL))
+      return mig_err_set(err, "usage", "no such digest: %s", name);
+  }
+  to_hex(bytes, len, hex);
+  return 0;
+}
+
+int mig_random(void *bytes, size_t n, mig_err *err) {
+  if (n > 4096 || RAND_bytes(bytes, (int)n) != 1) return mig_err_set(err, "internal", "no random bytes");
+  return 0;
+}

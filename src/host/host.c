@@ -1,0 +1,101 @@
+#include "host/host.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lua-cjson.h>
+#include <lualib.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/interrupt.h"
+#include "bind/bind.h"
+#include "host/alloc.h"
+#include "host/embed.h"
+#include "migrator.h"
+
+enum { EXIT_INTERNAL = 3, HOOK_INSTRUCTIONS = 100000 };
+
+static lua_State *volatile running; /* for the signal handler, which may only set a hook */
+
+static const luaL_Reg modules[] = {{"migrator.core.clock", luaopen_migrator_core_clock},
+                                   {"migrator.core.db", luaopen_migrator_core_db},
+                                   {"migrator.core.fs", luaopen_migrator_core_fs},
+                                   {"migrator.core.hash", luaopen_migrator_core_hash},
+                                   {"migrator.core.host", luaopen_migrator_core_host},
+                                   {"migrator.core.http", luaopen_migrator_core_http},
+                                   {"migrator.core.process", luaopen_migrator_core_process},
+                                   {"migrator.core.sql", luaopen_migrator_core_sql},
+                                   {"cjson", luaopen_cjson},
+                                   {NULL, NULL}};
+
+/* Runs at the next safe point of Lua code after a signal: a loop that never waits is interrupted as well. */
+static void interrupt_hook(lua_State *L, lua_Debug *where) {
+  mig_err err;
+  (void)where;
+  lua_sethook(L, NULL, 0, 0);
+  if (!mig_interrupt_pending()) return;
+  mig_err_set(&err, "interrupted", "interrupted by a signal");
+  mig_raise(L, &err);
+}
+
+static void on_first_signal(void) {
+  if (running) lua_sethook(running, interrupt_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+}
+
+/* The last resort: everything foreseeable is handled in Lua, so what arrives here is our own defect. */
+static int last_words(lua_State *L) {
+  const char *text = luaL_tolstring(L, 1, NULL);
+  luaL_traceback(L, L, text, 1);
+  return 1;
+}
+
+static int run_main(lua_State *L) {
+  int argc = (int)lua_tointeger(L, 1);
+  char **argv = lua_touserdata(L, 2);
+  luaL_openlibs(L);
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  luaL_setfuncs(L, modules, 0);
+  lua_pop(L, 1);
+  mig_embed_install(L);
+  luaL_newmetatable(L, MIG_ERROR);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "migrator.main");
+  lua_call(L, 1, 1);
+  lua_createtable(L, argc, 1);
+  for (int i = 0; i < argc; i++) {
+    lua_pushstring(L, argv[i]);
+    lua_rawseti(L, -2, i);
+  }
+  lua_call(L, 1, 1);
+  return 1;
+}
+
+int mig_host_run(int argc, char **argv) {
+  int code = EXIT_INTERNAL;
+  mig_err err;
+  lua_State *L = lua_newstate(mig_lua_alloc, NULL);
+  if (!L || mig_interrupt_install(&err)) {
+    fputs("migrator: internal: out of memory\n", stderr);
+    if (L) lua_close(L);
+    return code;
+  }
+  running = L;
+  mig_interrupt_on_first(on_first_signal);
+  lua_pushcfunction(L, last_words);
+  lua_pushcfunction(L, run_main);
+  lua_pushinteger(L, argc);
+  lua_pushlightuserdata(L, argv);
+  if (lua_pcall(L, 2, 1, 1) == LUA_OK) {
+    code = (int)lua_tointeger(L, -1);
+  } else {
+    fprintf(stderr, "migrator: internal: %s\n", lua_tostring(L, -1));
+  }
+  lua_close(L);
+  running = NULL;
+  mig_interrupt_restore();
+  if (fflush(stdout)) code = code ? code : EXIT_INTERNAL;
+  return code;
+}
+
+int mig_run(int argc, char **argv) { return mig_host_run(argc, argv); }
+const char *mig_version(void) { return MIGRATOR_VERSION; }
