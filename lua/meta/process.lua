@@ -1,6 +1,6 @@
 ---@meta migrator.core.process
 
----Other programs: run to their end, or started and watched. No shell is involved: `cmd` is the program and its arguments.
+---Other programs: run to their end, or started and watched. No shell: `cmd` is the program and its arguments.
 ---A program that was started never outlives us, not even when we are killed with SIGKILL.
 ---@class migrator.process
 local process = {}
@@ -12,14 +12,14 @@ local process = {}
 ---@class (exact) migrator.SpawnOptions
 ---@field cmd (string|number)[] the program, looked up in its PATH unless it has a slash, and its arguments
 ---@field cwd? string its directory
----@field env? table<string, string|number|false>|string[] changes to ours, where `false` removes; a list of "NAME=value" replaces it
+---@field env? table<string, string|number|false>|string[] changes, `false` removes; a list of "NAME=value" replaces
 ---@field user? string runs it as somebody else; needs root
 ---@field stdin? "null"|"inherit" default "null"
 ---@field log? string file that gets its output, created with mode 0600
 ---@field append? boolean keep what the log holds; default false
----@field foreground? boolean stay in our process group, so that it may read the terminal; default false
+---@field foreground? boolean stay in our process group: it may read the terminal, and Ctrl-C is its business
 ---@field guard? boolean have a guard stop its whole process group when we die
----@field after? string[] a program, by absolute path, that the guard runs when it had to do so
+---@field after? string[] a program, by absolute path, that the guard runs when this one is gone, however it ended
 ---@field stop_signal? string default "TERM"
 ---@field grace? number seconds between the stop signal and SIGKILL
 
@@ -35,7 +35,8 @@ local process = {}
 ---@field stderr? string
 
 ---Runs a program to its end. A code that is not 0 is an answer, not an error.
----Raises `script` when it cannot be started or says too much, `timeout` at the deadline, `interrupted`; then it was stopped.
+---Raises `script` when it cannot be started or says too much, `timeout` at the deadline, `interrupted`; it is
+---stopped before.
 ---```lua
 ---local ran = process.run { cmd = { "git", "rev-parse", "HEAD" }, deadline = clock.deadline(5) }
 ---if ran.code == 0 then print(ran.stdout) end

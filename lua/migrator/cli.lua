@@ -41,14 +41,14 @@ function M.parser(only)
   root:flag("--version", "print the version")
   root:command_target("command")
   for _, command in ipairs(commands.list) do
-    if (not only or command.name == only) and not command.hidden then add_command(root, command) end
+    if command.name == only or not (only or command.hidden) then add_command(root, command) end
   end
   return root
 end
 
 local function unknown_command(name)
   local names = {}
-  for i, command in ipairs(commands.list) do names[i] = command.name end
+  for _, command in ipairs(commands.list) do names[#names + 1] = not command.hidden and command.name or nil end
   local near = suggest.nearest(name, names)
   errors.raise("usage", { message = ("unknown command %q"):format(name), hint = near
     and ("did you mean `migrator %s`?"):format(near) or "`migrator help` lists the commands" })
@@ -120,7 +120,9 @@ function M.parse(argv)
     error(result, 0)
   end
   local given = {}
-  for _, option in ipairs(options.list) do given[option.name] = result[option.name] end
+  for _, option in ipairs(options.list) do -- argparse also sets the command's own name, which may be that of an option
+    if not name or options.applies(option, name) then given[option.name] = result[option.name] end
+  end
   return { command = result.command, given = given, args = result, version = result.version,
     script = script_at and argv[script_at], rest = script_at and { table.unpack(argv, script_at + 1) } or rest }
 end

@@ -41,6 +41,9 @@ M.list = {
   { name = "test", summary = "run Busted specs against a migrated throw-away database", arguments = {
     { name = "spec", help = "spec files or folders (default: spec)", args = "*" } }, options = {
     { name = "filter", kind = "string", metavar = "PATTERN", help = "only tests whose name matches" } } },
+  { name = "spec", summary = "run the program's own specs", hidden = true, arguments = {
+    { name = "spec", help = "spec files or folders (default: spec)", args = "*" } }, options = {
+    { name = "filter", kind = "string", metavar = "PATTERN", help = "only tests whose name matches" } } },
   { name = "init", summary = "scaffold a project: pipeline, folders, seeds, config, CI workflow", arguments = {
     { name = "folder", help = "where (default: here)", args = "?" } } },
   { name = "types", summary = "write editor stubs for the Lua API", arguments = {

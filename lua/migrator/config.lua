@@ -149,6 +149,24 @@ function M.resolve(given)
   return setmetatable({ values = self.values }, Config)
 end
 
+---The same configuration with some settings from a script: another frozen one.
+---@param config migrator.Config
+---@param overrides table<string, any>
+---@param origin string
+---@return migrator.Config
+function M.with(config, overrides, origin)
+  local values, origins = {}, {}
+  for key, value in pairs(rawget(config, "values")) do values[key] = value end
+  for key, value in pairs(config.origins) do origins[key] = value end
+  values.origins = origins
+  for key, value in pairs(overrides) do
+    local option = options.by_name[key]
+    if not option then error("no such setting: " .. tostring(key), 2) end
+    set({ values = values, origins = origins }, option, value, origin)
+  end
+  return setmetatable({ values = values }, Config)
+end
+
 ---The URL, or an error that says where it was looked for. An empty one is none.
 ---@param config migrator.Config
 ---@return string

@@ -28,6 +28,16 @@ local function report_settings(config, sink)
   end
 end
 
+-- --ephemeral: the command runs as ever, on a server that lives as long as it does. `test` always has one of its own.
+local function run_command(parsed, config, sink)
+  local app, options = require("migrator.app." .. parsed.command), require "migrator.options"
+  if not config.ephemeral or parsed.command == "test" or not options.applies(options.by_name.ephemeral, parsed.command) then
+    return app.run(config, sink, parsed.args, parsed)
+  end
+  local settings, server <close> = require("migrator.ephemeral").attach(config, sink)
+  return app.run(settings, sink, parsed.args, parsed)
+end
+
 local function run(argv, holder)
   local parsed = require("migrator.cli").parse(argv)
   if parsed.text then return print_text(parsed.text) end
@@ -41,7 +51,7 @@ local function run(argv, holder)
   holder.sink = sink
   require("migrator.secrets").hide(config)
   if sink.verbose then report_settings(config, sink) end
-  local code = require("migrator.app." .. parsed.command).run(config, sink, parsed.args, parsed)
+  local code = run_command(parsed, config, sink)
   if sink.broken and code == 0 then errors.raise("internal", "standard output could not be written") end
   return code
 end

@@ -139,7 +139,7 @@ end
 local function raise_late(self, started, reason)
   local tail = self:log_tail()
   errors.raise("timeout", {
-    message = ("%s was not ready after %.0f s: %s"):format(self.name, clock.now() - started, reason),
+    message = ("%s was not ready after %.3g s: %s"):format(self.name, clock.now() - started, reason),
     detail = tail ~= "" and tail or nil,
   })
 end

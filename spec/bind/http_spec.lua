@@ -56,7 +56,9 @@ describe("http", function()
     file:write(HANDLER)
     file:close()
     server = process.start {
-      cmd = { "socat", ("TCP-LISTEN:%d,bind=127.0.0.1,reuseaddr,fork"):format(port), "EXEC:sh " .. dir .. "/handler.sh" },
+      cmd = {
+        "socat", ("TCP-LISTEN:%d,bind=127.0.0.1,reuseaddr,fork"):format(port), ("EXEC:sh %s/handler.sh"):format(dir),
+      },
     }
     local deadline = clock.deadline(10)
     while not http.try_get(base .. "/echo") and clock.now() < deadline do clock.sleep(0.02) end
@@ -71,7 +73,8 @@ describe("http", function()
     it("sends method, headers and body, and reads status, headers and body", function()
       if not need_server() then return end
       local answer = http.request {
-        url = base .. "/echo?q=1", method = "PUT", headers = { ["X-One"] = "1", ["X-Empty"] = "", Number = 7 }, body = "a\nb",
+        url = base .. "/echo?q=1", method = "PUT", body = "a\nb",
+        headers = { ["X-One"] = "1", ["X-Empty"] = "", Number = 7 },
       }
       assert.equal(200, answer.status)
       assert.matches("^PUT /echo%?q=1\n", answer.body)
@@ -136,7 +139,8 @@ describe("http", function()
       if not need_server() then return end
       if not process.find(host) then return pending("needs the program " .. host) end
       local script = assert(io.open(dir .. "/loopback.lua", "w"))
-      script:write(('local http = http or require "migrator.core.http"\nprint(http.get("%s/missing").status)\n'):format(base))
+      script:write('local http = http or require "migrator.core.http"\n')
+      script:write(('print(http.get("%s/missing").status)\n'):format(base))
       script:close()
       local ran = process.run {
         cmd = { process.find(host), dir .. "/loopback.lua" },

@@ -28,14 +28,28 @@ static const luaL_Reg modules[] = {{"migrator.core.clock", luaopen_migrator_core
                                    {"cjson", luaopen_cjson},
                                    {NULL, NULL}};
 
-/* Runs at the next safe point of Lua code after a signal: a loop that never waits is interrupted as well. */
+static mig_deadline script_deadline = MIG_NEVER;
+
+/* Runs at the next safe point of Lua code after a signal, and every so many instructions of a script with a deadline: a loop
+ * that never waits is interrupted as well. Coroutines inherit it from whoever makes them. */
 static void interrupt_hook(lua_State *L, lua_Debug *where) {
   mig_err err;
   (void)where;
-  lua_sethook(L, NULL, 0, 0);
-  if (!mig_interrupt_pending()) return;
-  mig_err_set(&err, "interrupted", "interrupted by a signal");
-  mig_raise(L, &err);
+  if (script_deadline == MIG_NEVER) lua_sethook(L, NULL, 0, 0);
+  if (mig_interrupt_pending()) {
+    mig_err_set(&err, "interrupted", "interrupted by a signal");
+    mig_raise(L, &err);
+  }
+  if (mig_now() > script_deadline) {
+    mig_host_limit(L, MIG_NEVER);
+    mig_err_set(&err, "script", "the script was still running when its deadline passed");
+    mig_raise(L, &err);
+  }
+}
+
+void mig_host_limit(lua_State *L, mig_deadline deadline) {
+  script_deadline = deadline;
+  lua_sethook(L, interrupt_hook, deadline == MIG_NEVER ? 0 : LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
 }
 
 static void on_first_signal(void) {
@@ -80,6 +94,7 @@ int mig_host_run(int argc, char **argv) {
     return code;
   }
   running = L;
+  script_deadline = MIG_NEVER;
   mig_interrupt_on_first(on_first_signal);
   lua_pushcfunction(L, last_words);
   lua_pushcfunction(L, run_main);

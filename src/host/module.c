@@ -10,6 +10,7 @@
 #include "bind/bind.h"
 #include "host/alloc.h"
 #include "host/embed.h"
+#include "host/host.h"
 #include "migrator.h"
 
 extern char **environ;
@@ -82,6 +83,12 @@ static int host_fail_alloc(lua_State *L) {
   return 0;
 }
 
+/* host.limit(deadline): Lua code that still runs then gets a `script` error; nil lifts it. */
+static int host_limit(lua_State *L) {
+  mig_host_limit(L, mig_check_deadline(L, 1));
+  return 0;
+}
+
 static int host_live_boxes(lua_State *L) {
   lua_pushinteger(L, mig_boxes_live());
   return 1;
@@ -109,6 +116,7 @@ static const luaL_Reg functions[] = {{"environment", host_environment},
                                      {"file", host_file},
                                      {"files", host_files},
                                      {"fail_alloc", host_fail_alloc},
+                                     {"limit", host_limit},
                                      {"live_boxes", host_live_boxes},
                                      {"signal", host_signal},
                                      {"program", host_program},

@@ -11,11 +11,12 @@
 enum { HEAD_MAX = 1024 * 1024, LABEL_MAX = 512, POLL_MS = 60000 };
 
 /* Every function we use, found by name. CURL_SYMBOLS(X) keeps the list in one place. */
-#define CURL_SYMBOLS(X)                                                                                          \
-  X(global_init)                                                                                                 \
-  X(easy_init) X(easy_setopt) X(easy_getinfo) X(easy_strerror) X(easy_cleanup) X(slist_append) X(slist_free_all) \
-      X(multi_init) X(multi_add_handle) X(multi_remove_handle) X(multi_perform) X(multi_poll) X(multi_info_read) \
-          X(multi_cleanup) X(multi_strerror) X(url) X(url_set) X(url_get) X(url_cleanup) X(free)
+// clang-format off
+#define CURL_SYMBOLS(X) \
+  X(global_init) X(easy_init) X(easy_setopt) X(easy_getinfo) X(easy_strerror) X(easy_cleanup) X(slist_append) \
+  X(slist_free_all) X(multi_init) X(multi_add_handle) X(multi_remove_handle) X(multi_perform) X(multi_poll) \
+  X(multi_info_read) X(multi_cleanup) X(multi_strerror) X(url) X(url_set) X(url_get) X(url_cleanup) X(free)
+// clang-format on
 
 static struct curl_api {
 #define MEMBER(name) __typeof__(&curl_##name) name;
@@ -93,11 +94,12 @@ static int read_url(transfer *t, mig_err *err) {
   CURLU *url = api.url();
   int failed = -1;
   if (!url) return mig_err_set(err, "internal", "out of memory");
-  if (api.url_set(url, CURLUPART_URL, t->request->url, 0) || api.url_get(url, CURLUPART_SCHEME, &scheme, 0) ||
-      api.url_get(url, CURLUPART_HOST, &host, 0) || api.url_get(url, CURLUPART_PATH, &path, 0)) {
+  if (api.url_set(url, CURLUPART_URL, t->request->url, 0) || api.url_get(url, CURLUPART_SCHEME, &scheme, 0)) {
     mig_err_set(err, "http", "cannot read the URL");
   } else if (strcasecmp(scheme, "http") != 0 && strcasecmp(scheme, "https") != 0) {
     mig_err_set(err, "http", "cannot request a URL of scheme '%s': only http and https", scheme);
+  } else if (api.url_get(url, CURLUPART_HOST, &host, 0) || api.url_get(url, CURLUPART_PATH, &path, 0)) {
+    mig_err_set(err, "http", "cannot read the URL");
   } else {
     api.url_get(url, CURLUPART_PORT, &port, 0);
     snprintf(t->label, sizeof t->label, "%s %s://%s%s%s%.300s", t->request->method, scheme, host, port ? ":" : "",

@@ -20,6 +20,7 @@ int mig_diag_result(const PGresult *result, mig_err *err) {
   mig_text_copy(err->context, sizeof err->context, field(result, PG_DIAG_CONTEXT));
   err->position = atoi(position);
   if (strcmp(err->sqlstate, "55P03") == 0) err->code = "lock";
+  if (strncmp(err->sqlstate, "57P0", 4) == 0) err->code = "connect"; /* the server ends the session, or is not up */
   return -1;
 }
 
@@ -64,6 +65,7 @@ int mig_diag_connect(const PGconn *conn, mig_err *err) {
 }
 
 int mig_diag_lost(const PGconn *conn, mig_err *err) {
-  const char *text = PQerrorMessage(conn);
-  return mig_err_set(err, "connect", "connection to the server was lost: %s", text[0] ? text : "no reason given");
+  const char *text = PQerrorMessage(conn); /* behind the first line stand guesses */
+  return mig_err_set(err, "connect", "connection to the server was lost: %.*s", (int)strcspn(text, "\n"),
+                     text[0] ? text : "no reason given");
 }

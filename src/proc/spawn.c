@@ -319,6 +319,14 @@ static void run_after(char *const *after, const sigset_t *mask) {
   execve(after[0], after, environ);
 }
 
+static void end_group(const mig_spawn *how, pid_t group, int grace_ms) {
+  kill(-group, how->stop_signal ? how->stop_signal : SIGTERM);
+  kill(-group, SIGCONT);
+  if (!group_lives_until(group, mig_after_ms(grace_ms))) return;
+  kill(-group, SIGKILL);
+  if (how->after) group_lives_until(group, mig_after_ms(HURRY_MS));
+}
+
 static _Noreturn void run_guard(const launch *l, pid_t group, int lifeline) {
   const mig_spawn *how = l->how;
   int grace_ms = how->grace_ms;
@@ -331,14 +339,9 @@ static _Noreturn void run_guard(const launch *l, pid_t group, int lifeline) {
   if (n != 1 || chdir("/")) _exit(1);
   do n = read(lifeline, &byte, 1);
   while (n < 0 && errno == EINTR);
-  if (n == 1 && grace_ms > HURRY_MS) grace_ms = HURRY_MS;
-  kill(-group, how->stop_signal ? how->stop_signal : SIGTERM);
-  kill(-group, SIGCONT);
-  if (group_lives_until(group, mig_after_ms(grace_ms))) kill(-group, SIGKILL);
-  if (how->after) {
-    group_lives_until(group, mig_after_ms(HURRY_MS));
-    run_after(how->after, &l->mask);
-  }
+  if (n == 1 && byte == 'k' && grace_ms > HURRY_MS) grace_ms = HURRY_MS;
+  if (n != 1 || byte != 'd') end_group(how, group, grace_ms);
+  if (how->after) run_after(how->after, &l->mask);
   _exit(0);
 }
 
@@ -376,7 +379,8 @@ static int fork_both(launch *l, mig_proc *proc, mig_err *err) {
   mig_proc_track(proc);
   if (l->how->guard && start_guard(l, proc, err)) return -1;
   proc->pidfd = lift((int)syscall(SYS_pidfd_open, proc->pid, 0));
-  return proc->pidfd < 0 ? mig_err_errno(err, "internal", errno, "pidfd_open") : 0;
+  if (proc->pidfd >= 0 || errno == ENOSYS) return 0; /* without it, waits look now and then */
+  return mig_err_errno(err, "internal", errno, "pidfd_open");
 }
 
 static int explain(const launch *l, const failure *it, mig_err *err) {
@@ -437,6 +441,7 @@ int mig_proc_spawn(mig_proc *proc, const mig_spawn *how, mig_err *err) {
   int failed;
   *proc = (mig_proc){.pidfd = -1, .lifeline = -1, .in = -1, .out = -1, .err = -1, .log = -1};
   proc->grouped = !how->foreground;
+  proc->has_after = how->after != NULL;
   proc->stop_signal = how->stop_signal ? how->stop_signal : SIGTERM;
   failed = prepare_program(&l, err) || prepare_user(&l, err) || start(&l, proc, err);
   for (int i = 0; i < 3; i++) drop(&l.child[i]);

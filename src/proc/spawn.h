@@ -3,8 +3,9 @@
  * Two ways of dying with us, whatever kills us:
  *   without a guard   the kernel kills the program itself (PR_SET_PDEATHSIG), but none of its children;
  *   with a guard      a forked process that never execs holds the read end of a pipe from us. At its end of file it
- * stops the whole group: stop signal, grace, SIGKILL, then runs `after`. It is a sibling of the program, so that the
- * program stays our own child, and it lets the program exec only once it is watching. */
+ * stops the whole group: stop signal, grace, SIGKILL. It is a sibling of the program, so that the program stays our own
+ * child, and it lets the program exec only once it is watching. It runs `after` when the program is gone, whoever ended
+ * it; where that was we, a `d` in the pipe says so, and the group's number is not used again. */
 #ifndef MIG_SPAWN_H
 #define MIG_SPAWN_H
 
@@ -33,7 +34,7 @@ typedef struct mig_spawn {
   int guard;
   int grace_ms;       /* the guard's */
   int stop_signal;    /* 0: SIGTERM */
-  char *const *after; /* what the guard execs at last, absolute path; NULL: nothing */
+  char *const *after; /* what the guard execs when the program is gone, absolute path; NULL: nothing */
 } mig_spawn;
 
 /* A program that was started. Fields are for the driver; -1 is "no descriptor", pid 0 is "empty".
@@ -48,7 +49,7 @@ typedef struct mig_proc {
   int log;
   long long log_start; /* where this run's part of the log begins */
   int grouped, stop_signal;
-  int exited, reaped;
+  int exited, reaped, has_after;
   int code, signal; /* signal 0: it exited with code */
   struct mig_proc *next;
 } mig_proc;

@@ -13,7 +13,7 @@
 #include "base/interrupt.h"
 #include "base/wait.h"
 
-enum { KILLED_MS = 5000, CHUNK = 65536 };
+enum { KILLED_MS = 5000, LOOK_MS = 10, CHUNK = 65536 };
 
 static mig_proc *live;
 
@@ -114,16 +114,38 @@ static int watch(int set, int fd, uint32_t events) {
   return fd < 0 ? 0 : epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
 }
 
+/* Where the kernel (or valgrind) has no pidfd_open, an exit is noticed at the next look. */
+static int wait_turn(const mig_proc *proc, int set, mig_deadline deadline, mig_err *err) {
+  mig_deadline look = mig_after_ms(LOOK_MS);
+  if (proc->pidfd >= 0 || deadline <= look) return mig_wait_fd(set, POLLIN, deadline, NULL, err);
+  return mig_wait_fd(set, POLLIN, look, NULL, err) && strcmp(err->code, "timeout") != 0 ? -1 : 0;
+}
+
 static int wait_all(mig_proc *proc, mig_proc_io *io, int set, mig_deadline deadline, mig_err *err) {
   for (;;) {
     int running = mig_proc_running(proc); /* before the pump: what it wrote before its exit is then in the pipe */
     if (pump(proc, io, err)) return -1;
     if (!running) return 0;
-    if (mig_wait_fd(set, POLLIN, deadline, NULL, err)) return -1;
+    if (wait_turn(proc, set, deadline, err)) return -1;
   }
 }
 
+/* Ctrl-C is meant for the program that has the terminal: as in system(3), it is not ours while we wait for that one. */
+static void leave_terminal(const mig_proc *proc, struct sigaction saved[2]) {
+  struct sigaction ignore = {.sa_handler = SIG_IGN};
+  if (proc->grouped) return;
+  sigaction(SIGINT, &ignore, &saved[0]);
+  sigaction(SIGQUIT, &ignore, &saved[1]);
+}
+
+static void take_terminal(const mig_proc *proc, const struct sigaction saved[2]) {
+  if (proc->grouped) return;
+  sigaction(SIGINT, &saved[0], NULL);
+  sigaction(SIGQUIT, &saved[1], NULL);
+}
+
 int mig_proc_wait(mig_proc *proc, mig_proc_io *io, mig_deadline deadline, mig_err *err) {
+  struct sigaction saved[2];
   int set, failed;
   if (proc->exited && !io) return 0;
   set = epoll_create1(EPOLL_CLOEXEC);
@@ -132,7 +154,9 @@ int mig_proc_wait(mig_proc *proc, mig_proc_io *io, mig_deadline deadline, mig_er
       watch(set, proc->err, EPOLLIN)) {
     failed = mig_err_errno(err, "internal", errno, "epoll_ctl");
   } else {
+    leave_terminal(proc, saved);
     failed = wait_all(proc, io, set, deadline, err);
+    take_terminal(proc, saved);
   }
   close(set);
   return failed;
@@ -154,7 +178,7 @@ static void reap(mig_proc *proc) {
 
 static void retire_guard(mig_proc *proc) {
   if (proc->guard > 0) {
-    kill(proc->guard, SIGKILL);
+    if (!proc->has_after || write(proc->lifeline, "d", 1) != 1) kill(proc->guard, SIGKILL);
     while (waitpid(proc->guard, NULL, 0) < 0 && errno == EINTR) {
     }
   }
@@ -181,7 +205,7 @@ static int running_until(mig_proc *proc, mig_deadline deadline) {
     struct pollfd fd = {.fd = proc->pidfd, .events = POLLIN};
     int left = mig_remaining_ms(deadline);
     if (left == 0) return 1;
-    poll(&fd, 1, proc->pidfd < 0 && left > 10 ? 10 : left);
+    poll(&fd, 1, proc->pidfd < 0 && left > LOOK_MS ? LOOK_MS : left);
   }
   return 0;
 }
@@ -196,7 +220,7 @@ int mig_proc_stop(mig_proc *proc, int grace_ms, mig_err *err) {
   signal_it(proc, SIGCONT);
   if (!running_until(proc, deadline)) {
     reap(proc); /* a zombie counts as a member of its group */
-    while (proc->grouped && kill(-proc->pid, 0) == 0 && mig_remaining_ms(deadline) > 0) poll(NULL, 0, 10);
+    while (proc->grouped && kill(-proc->pid, 0) == 0 && mig_remaining_ms(deadline) > 0) poll(NULL, 0, LOOK_MS);
     if (proc->grouped) kill(-proc->pid, SIGKILL);
   } else {
     signal_it(proc, SIGKILL);

@@ -5,10 +5,10 @@
 
 /* Every byte from 0x80 up belongs to identifiers and tags, in any encoding: so bytes need no decoding here. */
 
-typedef enum token { TOKEN_OTHER, TOKEN_WORD, TOKEN_QUOTED_NAME, TOKEN_DOT, TOKEN_OPEN, TOKEN_CLOSE } token;
+typedef enum token { TOKEN_OTHER, TOKEN_WORD, TOKEN_QUOTED_NAME, TOKEN_SEMICOLON, TOKEN_OPEN, TOKEN_CLOSE } token;
 
-/* What stands before a word: BEGIN, something that makes a name of any keyword (AS or a dot), or neither. */
-typedef enum neighbour { AFTER_ANY, AFTER_BEGIN, AFTER_AS } neighbour;
+/* What stands before a word. AFTER_STATEMENT: where a statement of a BEGIN ATOMIC body could start. */
+typedef enum neighbour { AFTER_ANY, AFTER_BEGIN, AFTER_STATEMENT } neighbour;
 
 /* What the scanner remembers of one statement. psql knows a routine by the first four identifiers alone; `initials` are
  * theirs, of the five words CREATE OR REPLACE FUNCTION PROCEDURE, and 0 for any other. */
@@ -18,7 +18,7 @@ typedef struct progress {
   bool leading; /* nothing but words so far */
   size_t end;   /* of the last token */
   size_t parens;
-  size_t blocks; /* BEGIN ATOMIC and the CASEs within it that wait for their END */
+  bool in_body; /* of BEGIN ATOMIC … END */
   mig_split_problem paren, body;
   size_t identifiers;
   char initials[4];
@@ -198,8 +198,8 @@ static size_t skip_token(const mig_split *split, token *kind, mig_split_kind *op
       return skip_dollar(split, at, open);
     case '/':
       return has_pair(split, at, '/', '*') ? skip_comment(split, at, open) : at + 1;
-    case '.':
-      *kind = TOKEN_DOT;
+    case ';':
+      *kind = TOKEN_SEMICOLON;
       return at + 1;
     case '(':
       *kind = TOKEN_OPEN;
@@ -230,18 +230,19 @@ static bool makes_routine(const char initials[4]) {
   return what == 'f' || what == 'p';
 }
 
-/* Keeps count of BEGIN ATOMIC … END. Within parentheses nothing counts: they balance on their own. */
+/* The END of a body stands where a statement could start. That of a CASE never does, nor does an "end" that is a name.
+ */
 static void see_word(const mig_split *split, progress *now, size_t length) {
   const char *text = split->text + split->at;
   neighbour previous = now->previous;
-  now->previous = is_word(text, length, "as") ? AFTER_AS : AFTER_ANY;
+  now->previous = AFTER_ANY;
   if (now->identifiers < sizeof now->initials) now->initials[now->identifiers++] = initial(text, length);
-  if (now->parens || previous == AFTER_AS || !makes_routine(now->initials)) return;
-  if (now->blocks) {
-    if (is_word(text, length, "case")) now->blocks++;
-    if (is_word(text, length, "end")) now->blocks--;
+  if (now->parens || !makes_routine(now->initials)) return;
+  if (now->in_body) {
+    if (previous == AFTER_STATEMENT && is_word(text, length, "end")) now->in_body = false;
   } else if (previous == AFTER_BEGIN && is_word(text, length, "atomic")) {
-    now->blocks = 1;
+    now->in_body = true;
+    now->previous = AFTER_STATEMENT;
   } else if (is_word(text, length, "begin")) {
     now->previous = AFTER_BEGIN;
     now->body = here(split, MIG_SPLIT_BODY);
@@ -269,7 +270,7 @@ static void take_token(mig_split *split, progress *now) {
   if (kind == TOKEN_WORD)
     see_word(split, now, end - split->at);
   else
-    now->previous = kind == TOKEN_DOT ? AFTER_AS : AFTER_ANY;
+    now->previous = kind == TOKEN_SEMICOLON ? AFTER_STATEMENT : AFTER_ANY;
   if (kind == TOKEN_OPEN && now->parens++ == 0) now->paren = here(split, MIG_SPLIT_PARENTHESIS);
   if (kind == TOKEN_CLOSE && now->parens > 0) now->parens--;
   now->end = end;
@@ -311,7 +312,7 @@ bool mig_split_next(mig_split *split, mig_statement *statement) {
       advance(split, space);
     } else if (c == '\\') {
       skip_meta_command(split);
-    } else if (c == ';' && !now.parens && !now.blocks) {
+    } else if (c == ';' && !now.parens && !now.in_body) {
       advance(split, split->at + 1);
       if (now.begun) return finish(&now);
     } else {
@@ -319,6 +320,6 @@ bool mig_split_next(mig_split *split, mig_statement *statement) {
     }
   }
   if (now.parens) note(split, now.paren);
-  if (now.blocks) note(split, now.body);
+  if (now.in_body) note(split, now.body);
   return now.begun && finish(&now);
 }

@@ -1,6 +1,7 @@
-/* SQL text into statements by psql's lexical rules, standard_conforming_strings on. It allocates nothing and reads
- * every byte a bounded number of times. Two differences from psql: a function body is opened by BEGIN ATOMIC and not by
- * any BEGIN (a function may be called "begin"), and CASE or END behind AS or a dot is a name. */
+/* SQL text into statements by PostgreSQL's lexical rules, standard_conforming_strings on, and psql's for what ends one.
+ * It allocates nothing and reads every byte a bounded number of times. Where psql guesses it differs: a routine's body
+ * begins at BEGIN ATOMIC and not at any BEGIN (a function may be called "begin"), ends at an END behind a semicolon (a
+ * column may be called "end"), and an E'' literal goes on over a newline as it does for the server. */
 #ifndef MIG_SPLIT_H
 #define MIG_SPLIT_H
 

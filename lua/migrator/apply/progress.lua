@@ -29,8 +29,14 @@ function M.record(conn, tracking, hash, statement, state)
     statement, state)
 end
 
+---Forgets a migration's progress, and takes the table and the schema away again when nothing else is in them.
 function M.clear(conn, tracking, hash)
   conn:exec(("delete from %s where tracking = $1 and hash = $2"):format(TABLE), tracking, hash)
+  if conn:value(("select exists (select 1 from %s)"):format(TABLE)) then return end
+  local alone = conn:value([[select count(*) = 1 from pg_catalog.pg_depend where refclassid = 'pg_catalog.pg_namespace'::regclass
+    and refobjid = (select oid from pg_catalog.pg_namespace where nspname = 'migrator')]])
+  conn:exec("drop table " .. TABLE)
+  if alone then conn:exec("drop schema migrator") end
 end
 
 return M

@@ -7,10 +7,11 @@ local tracking_table = require "migrator.tracking"
 
 local M = {}
 
--- The window bounds memory on both sides; within it, the server never waits for us. A flush request makes the server answer
--- what it has: without one it would keep small answers until the end.
+-- The window bounds memory on both sides. When it is full, half of it is received before more is sent: a round trip for each
+-- half window, not for each statement, while the server never runs dry. The flush request behind a statement makes the server
+-- say at once that it is done with it: so we always know which one it is at.
 local NONE = {}
-local WINDOW_COUNT, WINDOW_BYTES, FLUSH_EVERY = 512, 1 << 20, 64
+local WINDOW_COUNT, WINDOW_BYTES = 4096, 2 << 20
 
 local function produce(ctx, segment)
   local tracking, yield = ctx.tracking, coroutine.yield
@@ -86,12 +87,11 @@ function Run:send(meta, text, params)
   if not text then return end
   meta.sent, meta.bytes = true, #text
   self.batch:queue(text, table.unpack(params or NONE))
-  self.outstanding, self.bytes, self.unflushed = self.outstanding + 1, self.bytes + #text, self.unflushed + 1
-  if self.unflushed >= FLUSH_EVERY or self.bytes > WINDOW_BYTES then
-    self.batch:flush()
-    self.unflushed = 0
+  self.batch:flush()
+  self.outstanding, self.bytes = self.outstanding + 1, self.bytes + #text
+  if self.outstanding > WINDOW_COUNT or self.bytes > WINDOW_BYTES then
+    while self.outstanding > 1 and (self.outstanding > WINDOW_COUNT // 2 or self.bytes > WINDOW_BYTES // 2) do self:receive() end
   end
-  while self.outstanding > WINDOW_COUNT or (self.bytes > WINDOW_BYTES and self.outstanding > 1) do self:receive() end
 end
 
 function Run:drive(segment)
@@ -122,7 +122,7 @@ end
 ---@param segment migrator.Segment
 ---@return table[] done { entry, elapsed }
 function M.run(ctx, segment)
-  local run = setmetatable({ ctx = ctx, metas = {}, head = 1, tail = 1, outstanding = 0, bytes = 0, unflushed = 0,
+  local run = setmetatable({ ctx = ctx, metas = {}, head = 1, tail = 1, outstanding = 0, bytes = 0,
     done = {}, last = clock.now() }, Run)
   run.batch = ctx.conn:batch()
   local ok, err = pcall(run.drive, run, segment)
@@ -131,11 +131,14 @@ function M.run(ctx, segment)
     return run.done
   end
   local closed, second = pcall(run.batch.close, run.batch)
-  if not closed and not errors.is(err, "interrupted") then ctx.emit("warning", { message = tostring(second) }) end
+  if not closed and not errors.is(err, "interrupted") and not errors.is(err, "connect") then ctx.emit("warning", { message = tostring(second) }) end
   local status = ctx.conn:status()
   if status == "transaction" or status == "failed" or status == "active" then pcall(ctx.conn.exec, ctx.conn, "rollback") end
   err = explain(ctx, err, run.current)
-  if errors.is(err, "connect") then err.lost = { xid = run.xid } end
+  if errors.is(err, "connect") then
+    err.lost = { xid = run.xid }
+    ctx.conn:close()
+  end
   error(err, 0)
 end
 

@@ -146,7 +146,7 @@ local function check_orphans(journal, seen, policy)
       local number = number_of(tag)
       local path = journal.dir .. "/" .. name
       if policy == "refuse" or not number or number > last then
-        errors.raise("journal", { message = ("%s is not in the journal, so it would never run"):format(path), file = path,
+        errors.raise("journal", { message = "the file is not in the journal, so it would never run", file = path,
           hint = 'add its entry to meta/_journal.json, remove the file, or set orphans = "allow"' })
       end
       journal:note("orphan", "warning", path, nil, ("%s is not in the journal and will not run"):format(path))

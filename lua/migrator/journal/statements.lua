@@ -17,7 +17,7 @@ local BOM = "\u{FEFF}"
 
 local WHY = {
   quote = "a quote is not closed", ["dollar quote"] = "a dollar quote is not closed",
-  comment = "a comment is not closed", parenthesis = "a parenthesis is not closed",
+  comment = "a comment is not closed", body = "BEGIN ATOMIC without its END", parenthesis = "a parenthesis is not closed",
   ["meta-command"] = "psql's meta-commands are not SQL",
 }
 local HINT = {

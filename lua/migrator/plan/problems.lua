@@ -58,7 +58,7 @@ local function check_edited(plan, policy, facts, add, note)
     elseif policy.edited == "allow" then
       note("edited", "warning", entry.path .. " was edited after it was applied", entry.path)
     else
-      add("checksum", ("%s was edited after it was applied (hash %s…, the database has %s…)"):format(entry.path,
+      add("checksum", ("%s was edited after it was applied (hash %s…, the database has %s…)"):format(entry.tag,
         entry.hash:sub(1, 12), item.row.hash:sub(1, 12)),
         ("the edit will never run: restore the file and put the change into a new migration; `migrator repair --accept %s` "
           .. "records the new hash when the schema is known to match; or edited = \"allow\""):format(entry.tag), entry.path)

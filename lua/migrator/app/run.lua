@@ -1,0 +1,79 @@
+---migrator FILE.lua [ARGS…]: runs a script; what it returns may be a pipeline, a function, an exit code, or nothing.
+local clock = require "migrator.core.clock"
+local engine = require "migrator.engine"
+local errors = require "migrator.error"
+local fs = require "migrator.core.fs"
+local host = require "migrator.core.host"
+local pipeline = require "migrator.pipeline"
+local prelude = require "migrator.prelude"
+local sandbox = require "migrator.sandbox"
+local sink_module = require "migrator.sink"
+
+local M = {}
+
+local function narrator(sink)
+  return function(name, data)
+    if name == "step" then
+      sink:progress("step " .. data.name)
+    elseif name == "note" then
+      sink:diagnostic("info", data.message)
+    elseif name == "warning" or name == "notice" then
+      sink:diagnostic(name, data.message)
+    end
+  end
+end
+
+local function run_pipeline(found, config, sink, run)
+  local ctx = { config = config, sink = sink, emit = narrator(sink), deadline = run.deadline, args = run.args, clock = clock,
+    values = { dsn = config.url and config.url:match("%S") and config.url or nil } }
+  if found.deadline then
+    local seconds = require("migrator.lib.duration").parse(found.deadline)
+    ctx.deadline = math.min(run.deadline or math.huge, clock.deadline(seconds))
+    host.limit(ctx.deadline)
+  end
+  local err = pipeline.run(found, ctx)
+  if ctx.stopped and not err then sink:line(ctx.stopped) end
+  if ctx.results.document then
+    ctx.results.document.steps = sink_module.array(ctx.record)
+    sink:document(ctx.results.document)
+  end
+  if err then error(err, 0) end
+  return 0
+end
+
+local function exit_code(value)
+  if value == nil or value == true then return 0 end
+  if value == false then return 1 end
+  if math.type(value) == "integer" and value >= 0 and value <= 255 then return value end
+  errors.raise("script", { message = "a script returns a pipeline, a function, an exit code from 0 to 255, or nothing; it returned a "
+    .. type(value) })
+end
+
+local function execute(config, sink, run)
+  local env = prelude.environment(config, sink, run)
+  host.limit(run.deadline)
+  local result = sandbox.load(run.path, env)(table.unpack(run.args))
+  if type(result) == "function" then result = result(table.unpack(run.args)) end
+  if pipeline.is(result) then return run_pipeline(result, config, sink, run) end
+  return exit_code(result)
+end
+
+---@param config migrator.Config
+---@param sink migrator.Sink
+function M.run(config, sink, args, parsed)
+  local path = parsed.script or args.file
+  if not path then errors.raise("usage", { message = "no script named", hint = "migrator FILE.lua [ARGS…]" }) end
+  if not fs.find(path) then errors.raise("usage", { message = "no such file: " .. path }) end
+  local run = { path = path, args = parsed.rest or {}, deadline = engine.deadline(config) }
+  local result = table.pack(xpcall(execute, function(value)
+    local err = errors.wrap(value, "script")
+    if not err.traceback then rawset(err, "traceback", debug.traceback("", 2):gsub("^%s+", "")) end
+    return err
+  end, config, sink, run))
+  host.limit()
+  if run.conn then run.conn:close() end
+  if not result[1] then error(result[2], 0) end
+  return result[2]
+end
+
+return M

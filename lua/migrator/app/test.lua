@@ -1,0 +1,48 @@
+---migrator test: a project's own specs, inside this program, against a throw-away database that has its migrations.
+local db = require "migrator.db"
+local ephemeral = require "migrator.ephemeral"
+local errors = require "migrator.error"
+local fs = require "migrator.core.fs"
+local specs = require "migrator.specs"
+
+local M = {}
+
+-- db.exec(sql) and db:exec(sql) on the run's connection, and what the module itself has: db.connect, db.null, …
+local function session_api(conn)
+  return setmetatable({}, { __index = function(self, key)
+    local method = db[key] == nil and conn[key]
+    if type(method) ~= "function" then return db[key] end
+    return function(first, ...)
+      if rawequal(first, self) then return method(conn, ...) end
+      return method(conn, first, ...)
+    end
+  end })
+end
+
+-- as_role("app_user", { ["app.tenant"] = "1" }, function(conn) … end): in a transaction that is always rolled back.
+local function role_api(conn)
+  return function(role, vars, fn)
+    if fn == nil then vars, fn = nil, vars end
+    return conn:transaction(fn, { role = role, vars = vars, rollback = true })
+  end
+end
+
+---@param config migrator.Config
+---@param sink migrator.Sink
+---@param args { spec: string[], filter?: string }
+function M.run(config, sink, args)
+  if config.origins.url == "--url" then
+    errors.raise("usage", { message = "migrator test takes no --url: specs run against a throw-away database only" })
+  end
+  local paths = #args.spec > 0 and args.spec or { "spec" }
+  local settings, server <close> = ephemeral.attach(config, sink)
+  require("migrator.core.host").setenv("DATABASE_URL", server.url)
+  if fs.find(settings.dir .. "/meta/_journal.json") then require("migrator.app.ephemeral").migrate(settings, sink) end
+  local conn <close> = db.connect(server.url, { application_name = "migrator test" })
+  rawset(_G, "db", session_api(conn))
+  rawset(_G, "as_role", role_api(conn))
+  package.path = "./?.lua;./?/init.lua;" .. package.path
+  return specs.run { paths = paths, filter = args.filter, sink = sink }
+end
+
+return M

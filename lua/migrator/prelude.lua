@@ -1,0 +1,122 @@
+---What a user's script sees: the public API is what this file names.
+local ci = require "migrator.ci"
+local cjson = require "cjson"
+local clock = require "migrator.core.clock"
+local core_fs = require "migrator.core.fs"
+local db = require "migrator.db"
+local engine = require "migrator.engine"
+local errors = require "migrator.error"
+local http = require "migrator.core.http"
+local journal = require "migrator.journal"
+local mask = require "migrator.lib.mask"
+local pipeline = require "migrator.pipeline"
+local policy = require "migrator.policy"
+local process = require "migrator.core.process"
+local proxy = require "migrator.proxy"
+local sandbox = require "migrator.sandbox"
+local seeds = require "migrator.seed"
+local sink_module = require "migrator.sink"
+local steps = require "migrator.steps"
+local url = require "migrator.lib.url"
+
+local M = {}
+
+local function make_env(config)
+  local functions = {}
+  function functions.get(name, default)
+    local value = config.environment[name]
+    if value == nil then return default end
+    return value
+  end
+  function functions.require(name)
+    local value = config.environment[name]
+    if value and value ~= "" then return value end
+    errors.raise("config", { message = ("the environment variable %s is not set"):format(name) })
+  end
+  function functions.load_if_exists(path)
+    local found = require("migrator.env").load_if_exists(path, { getenv = function(name) return config.environment[name] end })
+    for key, value in pairs(found or {}) do config.environment[key] = value end
+    return found ~= nil
+  end
+  return setmetatable(functions, { __index = function(_, name) return config.environment[name] end,
+    __newindex = function() error("env is read-only", 2) end })
+end
+
+---`db` with the run's connection behind db.exec and its kin, opened when first used.
+local function make_db(config, run)
+  local function conn()
+    if not run.conn or run.conn:status() == "closed" then run.conn = engine.connect(config, run.deadline) end
+    return run.conn
+  end
+  local out = { null = db.null, connect = function(target, opts)
+    return db.connect(target or require("migrator.config").need_url(config), opts)
+  end }
+  for _, name in ipairs { "ping", "try_connect", "array", "json", "bytea", "ident", "literal" } do out[name] = db[name] end
+  for _, name in ipairs { "exec", "script", "row", "value", "query", "transaction", "copy_in", "copy_out", "copy_rows", "batch",
+    "notices" } do
+    out[name] = function(...)
+      local session = conn()
+      return session[name](session, ...)
+    end
+  end
+  function out.identity()
+    local session = conn()
+    local found = session:row([[select current_database() as database, current_user::text as user,
+      pg_catalog.pg_is_in_recovery() as standby, (select rolsuper from pg_catalog.pg_roles where rolname = current_user) as superuser,
+      (select rolbypassrls from pg_catalog.pg_roles where rolname = current_user) as bypassrls]])
+    for key, value in pairs(session:info()) do
+      if found[key] == nil then found[key] = value end
+    end
+    return found
+  end
+  return out
+end
+
+local function make_log(sink)
+  local out = {}
+  for _, severity in ipairs { "debug", "info", "notice", "warning", "error" } do
+    out[severity] = function(format, ...)
+      sink:diagnostic(severity, select("#", ...) > 0 and tostring(format):format(...) or tostring(format))
+    end
+  end
+  out.warn = out.warning
+  out.print = function(text) sink:line(tostring(text)) end
+  return out
+end
+
+local function make_confirm()
+  return { phrase = function(expected, given)
+    if given == expected then return true end
+    errors.raise("usage", { message = given and "the confirmation does not match" or "this needs a confirmation",
+      hint = ("give exactly %q"):format(expected) })
+  end }
+end
+
+local function make_seed(config, sink, run)
+  return { run = function(tiers)
+    local conn <close> = engine.connect(config, run.deadline)
+    return seeds.run(config, conn, tiers, sink)
+  end }
+end
+
+---@param config migrator.Config
+---@param sink migrator.Sink
+---@param run { conn?: migrator.Conn, deadline?: number, args?: string[], path?: string }
+---@return table<string, any>
+function M.globals(config, sink, run)
+  return {
+    db = make_db(config, run), journal = journal, proxy = proxy, process = process, http = http,
+    json = { encode = sink_module.encode, decode = cjson.decode, null = cjson.null, array = sink_module.array },
+    env = make_env(config), log = make_log(sink), fs = core_fs, clock = clock, url = url, ci = ci,
+    git = { changed = require("migrator.changes").detect }, seed = make_seed(config, sink, run),
+    pipeline = pipeline.make, steps = steps, policy = policy, confirm = make_confirm(), mask = mask.add, arg = run.args or {},
+  }
+end
+
+---@return table env
+function M.environment(config, sink, run)
+  return sandbox.new(M.globals(config, sink, run), { folder = run.path and (run.path:match("^(.*)/[^/]*$") or ".") or ".",
+    unsafe = config.unsafe, print = function(text) sink:line(text) end })
+end
+
+return M

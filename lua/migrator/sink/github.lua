@@ -1,0 +1,43 @@
+---The run for GitHub: an annotation at the failing line, step outputs, and a summary in Markdown. Elsewhere it says nothing.
+local ci = require "migrator.ci"
+local duration = require "migrator.lib.duration"
+
+local function escape(text) return (text:gsub("[|<>`*_\\]", "\\%0"):gsub("\n", " ")) end
+
+local function markdown(ctx)
+  local out = { ("### migrator: %s"):format(ctx.error and "failed" or "done"), "", "| step | result | time |", "|---|---|---|" }
+  for _, record in ipairs(ctx.record) do
+    out[#out + 1] = ("| %s | %s | %s |"):format(escape(record.name), record.status,
+      record.elapsed > 0 and duration.format(record.elapsed) or "–")
+  end
+  local result = ctx.results.migrate
+  if result and result.outcome and #result.outcome.applied > 0 then
+    out[#out + 1] = ""
+    out[#out + 1] = "| migration | time |"
+    out[#out + 1] = "|---|---|"
+    for _, item in ipairs(result.outcome.applied) do
+      out[#out + 1] = ("| %s | %s |"):format(escape(item.entry.tag), duration.format(item.elapsed))
+    end
+  end
+  if ctx.error then
+    out[#out + 1] = ""
+    out[#out + 1] = "> " .. escape(tostring(ctx.error))
+    if ctx.error.hint then out[#out + 1] = ">\n> " .. escape(ctx.error.hint) end
+  end
+  return table.concat(out, "\n") .. "\n"
+end
+
+return function(ctx)
+  if ctx.config.environment.GITHUB_ACTIONS ~= "true" then return end
+  local err, result = ctx.error, ctx.results.migrate
+  if err then
+    ci.error { message = err.message .. (err.hint and "\n" .. err.hint or ""), file = err.file, line = err.line, col = err.column,
+      title = err.migration and "Migration " .. err.migration or "migrator: " .. err.code }
+  end
+  if ctx.results.changed ~= nil then ci.output("changed", tostring(ctx.results.changed)) end
+  if result and result.outcome then
+    ci.output("applied", tostring(#result.outcome.applied))
+    ci.output("pending", tostring(#result.outcome.pending))
+  end
+  ci.summary(markdown(ctx))
+end

@@ -1,0 +1,38 @@
+---steps.migrate { dir = …, lock_timeout = …, tx = …, order = …, … }: everything of `migrator migrate`, as a step. Its options are
+---those of the command. When steps.detect saw no change and nothing is pending either, the pipeline ends here, green.
+local clock = require "migrator.core.clock"
+local engine = require "migrator.engine"
+local failure = require "migrator.sink.failure"
+local options = require "migrator.steps.options"
+local report = require "migrator.report"
+local text = require "migrator.sink.text"
+
+local KNOWN = { dir = "string", lock_timeout = "duration", statement_timeout = "duration", tx = "string", order = "string",
+  edited = "string", missing = "string", baseline = "string", wait = "duration", tries = "number", schema = "string",
+  table = "string", orphans = "string", expect_changes = "boolean" }
+
+return function(given)
+  local opts = options.check("migrate", given, KNOWN)
+  local expect_changes = opts.expect_changes
+  opts.expect_changes = nil
+  return {
+    name = "migrate", needs = { "dsn" }, gives = { "migrated" }, options = opts,
+    check = function(ctx) engine.journal(ctx:config_for(opts)) end,
+    run = function(ctx)
+      local config = ctx:config_for(opts)
+      local emit = text.subscribe(ctx.sink, clock.now)
+      local result = engine.migrate(config, emit, { deadline = ctx.deadline, conn = ctx.conn })
+      ctx.results.migrate, ctx.migrate_config = result, config
+      ctx.results.document = report.migrate(result, failure.document)
+      if result.error then error(result.error, 0) end
+      local applied, changes = #result.outcome.applied, ctx:find("changes")
+      ctx:give("migrated", applied)
+      if expect_changes and applied == 0 then
+        require("migrator.error").raise("verify", { message = "changes were expected, but nothing was pending" })
+      end
+      if changes and not changes.changed and applied == 0 then
+        ctx:stop("No migration/schema/seed changes detected --- skipping.")
+      end
+    end,
+  }
+end

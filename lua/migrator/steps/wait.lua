@@ -1,0 +1,60 @@
+---steps.wait { proxy = { every, timeout }, database = { every, timeout } }: three levels of readiness, each with its own budget:
+---the proxy says so, the server answers, and a real login runs `select 1`.
+local clock = require "migrator.core.clock"
+local duration = require "migrator.lib.duration"
+local engine = require "migrator.engine"
+local errors = require "migrator.error"
+local options = require "migrator.steps.options"
+
+local KNOWN = { proxy = "table", database = "table" }
+local BUDGET = { every = "duration", timeout = "duration" }
+
+local function budget(given, every, timeout)
+  local out = options.check("wait", given or {}, BUDGET)
+  return { every = out.every or every, timeout = out.timeout or timeout }
+end
+
+local function wait_database(ctx, config, limits)
+  local deadline = clock.deadline(limits.timeout)
+  if ctx.deadline then deadline = math.min(deadline, ctx.deadline) end
+  local tries = 0
+  while true do
+    tries = tries + 1
+    local ok, result = pcall(function()
+      local conn = engine.connect(config, deadline)
+      conn:set_deadline(deadline)
+      conn:value("select 1")
+      conn:set_deadline(ctx.deadline)
+      return conn
+    end)
+    if ok then return result, tries end
+    local worth = errors.is(result, "timeout") or (errors.is(result, "connect") and result.retry)
+    if not worth or clock.now() + limits.every > deadline then
+      if ctx.proxy and not ctx.proxy:alive() then
+        errors.raise("proxy", { message = "the proxy ended while we waited for the database", detail = ctx.proxy:log_tail(20),
+          cause = result })
+      end
+      error(result, 0)
+    end
+    clock.sleep(limits.every)
+  end
+end
+
+return function(given)
+  local opts = options.check("wait", given, KNOWN)
+  local for_proxy, for_database = budget(opts.proxy, 1, 30), budget(opts.database, 2, 20)
+  return {
+    name = "wait", needs = { "dsn" }, gives = { "conn" }, options = opts,
+    run = function(ctx)
+      local started = clock.now()
+      if ctx.proxy then ctx.proxy:wait_ready(math.min(clock.deadline(for_proxy.timeout), ctx.deadline or math.huge)) end
+      local conn, tries = wait_database(ctx, ctx:config_for(), for_database)
+      ctx.emit("note", { message = ("database ready after %s (%d tries)"):format(duration.format(clock.now() - started), tries) })
+      ctx.conn = conn
+      ctx:give("conn", conn)
+    end,
+    undo = function(ctx)
+      if ctx.conn then ctx.conn:close() end
+    end,
+  }
+end

@@ -1,0 +1,1 @@
+create or replace function f() returns int begin atomic select case when a then 1 end; select t.enend  case; end; begin; end;
