@@ -56,6 +56,42 @@ $(BUILD)/obj/embedded.o: $(BUILD)/embedded.c $(BUILD)/flags
 
 -include $(OBJECTS:.o=.d)
 
+# Specs run inside the program, so that it and they are one process for the sanitizers. FILE= and FILTER= narrow any of these.
+SPEC = $(WRAP) $(BUILD)/migrator spec $(if $(FILTER),--filter '$(FILTER)')
+has = $(wildcard $(addprefix spec/,$(1)))
+.PHONY: test test-all test-unit test-pg test-cli test-faults bootstrap
+test: bootstrap ## install what is missing, build, run every spec
+	@$(MAKE) --no-print-directory test-all
+
+test-all: $(BUILD)/migrator
+	@$(SPEC) $(or $(FILE),$(call has,unit bind integration cli faults))
+
+test-unit: $(BUILD)/migrator ## specs without a server
+	@$(SPEC) $(or $(FILE),$(call has,unit bind))
+
+test-pg: $(BUILD)/migrator ## specs against a PostgreSQL of their own
+	@$(SPEC) $(or $(FILE),$(call has,integration))
+
+test-cli: $(BUILD)/migrator ## specs of the command line, a fresh process each
+	@$(SPEC) $(or $(FILE),$(call has,cli))
+
+test-faults: $(BUILD)/migrator ## specs with killed servers and programs
+	@$(SPEC) $(or $(FILE),$(call has,faults))
+
+bootstrap: ## install what is missing from Debian's packages
+	@scripts/dev/bootstrap
+
+# Variables, not recipes: the same specs, built or run in another way.
+.PHONY: asan valgrind
+asan: ## every spec under the address and undefined-behaviour sanitizers
+	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	  $(MAKE) --no-print-directory BUILD=build-asan HARDEN= LDHARDEN= \
+	  CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined' $(or $(TARGET),test-all)
+
+valgrind: ## specs without a server under valgrind
+	@$(MAKE) --no-print-directory test-unit \
+	  WRAP='valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9 --child-silent-after-fork=yes'
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf build build-*

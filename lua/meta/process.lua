@@ -54,15 +54,15 @@ function process.run(options) end
 ---@return migrator.Process
 function process.start(options) end
 
----Our own process number.
+---Returns our own process number.
 ---@return integer
 function process.self() end
 
----Who we are.
+---Says who we are.
 ---@return {name: string, uid: integer, gid: integer}
 function process.user() end
 
----The absolute path of a program in PATH.
+---Returns the absolute path of a program in PATH.
 ---@param program string
 ---@return string? path nil when there is none
 function process.find(program) end
@@ -76,9 +76,11 @@ function process.is_running(pid) end
 ---@class migrator.Process
 local Process = {}
 
+---Returns its process number.
 ---@return integer
 function Process:pid() end
 
+---Whether it runs.
 ---@return boolean
 function Process:alive() end
 

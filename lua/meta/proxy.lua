@@ -38,6 +38,7 @@ function proxy.start(options) end
 ---@param write fun(line: string)
 function proxy.dump(handle, write) end
 
+---A proxy that was started.
 ---@class migrator.Proxy
 ---@field name string
 local Proxy = {}
@@ -48,12 +49,15 @@ local Proxy = {}
 ---@return migrator.Proxy
 function Proxy:wait_ready(deadline) end
 
+---Whether it runs.
 ---@return boolean
 function Proxy:alive() end
 
+---Returns its process number.
 ---@return integer
 function Proxy:pid() end
 
+---How it ended.
 ---@return migrator.Status? status nil while it runs
 function Proxy:status() end
 

@@ -44,6 +44,8 @@ M.list = {
   { name = "spec", summary = "run the program's own specs", hidden = true, arguments = {
     { name = "spec", help = "spec files or folders (default: spec)", args = "*" } }, options = {
     { name = "filter", kind = "string", metavar = "PATTERN", help = "only tests whose name matches" } } },
+  { name = "dev", summary = "run a Lua file of the checkout with the core modules in sight", hidden = true, arguments = {
+    { name = "file", help = "the file" }, { name = "words", help = "its arguments", args = "*" } } },
   { name = "init", summary = "scaffold a project: pipeline, folders, seeds, config, CI workflow", arguments = {
     { name = "folder", help = "where (default: here)", args = "?" } } },
   { name = "types", summary = "write editor stubs for the Lua API", arguments = {

@@ -86,7 +86,8 @@ local function subscribe(busted, tally, opts)
     return nil, true
   end)
   busted.subscribe({ "pending" }, function(element, _, message)
-    tally.skips[#tally.skips + 1] = { name = full_name(busted, element), message = message }
+    tally.skips[#tally.skips + 1] = { name = full_name(busted, element),
+      message = type(message) == "string" and message:gsub("^[^\n:]+:%d+: ", "") or nil }
     return nil, true
   end)
   for _, kind in ipairs { "failure", "error" } do
@@ -125,7 +126,7 @@ local function print_failures(sink, tally)
     for line in (failure.message .. "\n"):gmatch("(.-)\n") do sink:line("  " .. line) end
   end
   for _, skip in ipairs(tally.skips) do
-    sink:line(("skipped: %s%s"):format(skip.name, skip.message and " (" .. tostring(skip.message) .. ")" or ""))
+    sink:line(("skipped: %s%s"):format(skip.name, skip.message and " (" .. skip.message .. ")" or ""))
   end
 end
 
@@ -148,6 +149,7 @@ function M.run(opts)
   opts.sink:clear_progress()
   if host.signal() then errors.raise("interrupted", { message = "interrupted by a signal", signal = host.signal() }) end
   local counts = tally:counts()
+  if opts.filter and not next(tally.outcome) then errors.raise("usage", { message = "no test matches " .. opts.filter }) end
   print_failures(opts.sink, tally)
   opts.sink:line(("%d passed, %d failed, %d skipped"):format(counts.passed, counts.failed, counts.skipped))
   counts.failures = require("migrator.sink").array(tally.failures)

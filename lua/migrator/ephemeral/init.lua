@@ -14,7 +14,7 @@ local M = {}
 
 local LAYOUT = "1" -- part of the template's name: another initdb line makes another template
 local SOCKET, SOCKET_MAX = "/.s.PGSQL.5432", 107 -- bytes of sun_path less its NUL
-local START_SECONDS, GRACE_SECONDS, TRIES = 60, 5, 4
+local START_SECONDS, GRACE_SECONDS, TRIES = 30, 5, 4
 local FAST = { fsync = "off", synchronous_commit = "off", full_page_writes = "off", max_connections = "100",
   timezone = "UTC", log_timezone = "UTC", dynamic_shared_memory_type = "mmap", logging_collector = "off",
   cluster_name = "migrator-ephemeral" }
@@ -87,16 +87,20 @@ local function answers(url)
     return conn:value("select 1")
   end)
   if not ok and errors.is(err, "interrupted") then error(err, 0) end
-  return ok
+  return ok, not ok and not err.retry and tostring(err) or nil
 end
 
--- Returns nil and the end of its log when it exits instead.
+-- Returns nil and the end of its log when it exits instead, or lets nobody in.
 local function await(child, plan)
   local socket = ("%s/.s.PGSQL.%d"):format(plan.dir, plan.port or 5432)
   local url, deadline, pause = socket_url(plan.dir, plan.port), clock.deadline(START_SECONDS), 0.004
   repeat
     if child:status() then return nil, log_of(plan.dir) or ("cannot make the folder " .. plan.dir) end
-    if fs.find(socket) and answers(url) then return true end
+    if fs.find(socket) then
+      local ready, refusal = answers(url)
+      if ready then return true end
+      if refusal then return nil, refusal end
+    end
     child:try_wait(clock.deadline(pause))
     pause = math.min(0.05, pause * 1.2)
   until clock.now() > deadline

@@ -25,11 +25,13 @@ local HINT = {
 }
 
 local function refuse_problem(entry, problem, text, first)
-  local line, column = sql.position(text, first + problem.offset - 1)
+  local at = first + problem.offset - 1
+  local line, column = sql.position(text, at)
+  local is_copy = text:sub(at, at + 1) == "\\."
   errors.raise("parse", {
-    message = WHY[problem.kind] or problem.kind, file = entry.path, line = line, column = column, migration = entry.tag,
+    message = is_copy and "COPY FROM STDIN with its rows is for psql, not for a server" or WHY[problem.kind] or problem.kind, file = entry.path, line = line, column = column, migration = entry.tag,
     snippet = M.line_at(text, line),
-    hint = HINT[problem.kind] or "Drizzle cuts the file at every `" .. MARKER .. "`, also inside quotes and comments",
+    hint = is_copy and "write INSERT statements, or load the data with a seed" or HINT[problem.kind] or "Drizzle cuts the file at every `" .. MARKER .. "`, also inside quotes and comments",
   })
 end
 

@@ -14,7 +14,8 @@ local SHA256 = "^" .. ("%x"):rep(64) .. "$"
 local function short(hash) return hash:match(SHA256) and hash:sub(1, 12) .. "…" or ("%q"):format(hash) end
 
 local function row_name(row)
-  return ("row %d (hash %s, created_at %s)"):format(row.id, short(row.hash), row.created_at and tostring(row.created_at) or "NULL")
+  return ("row %d (hash %s, created_at %s)"):format(row.id, short(row.hash), row.created_at and tostring(row.created_at)
+    or "NULL")
 end
 
 local function adder(findings)
@@ -52,7 +53,8 @@ local function index_by(rows, key_of)
   return index
 end
 
----Pairs entries and rows: the same hash and `when` first, then the same hash, then the same `when`. Each row is used once.
+---Pairs entries and rows: the same hash and `when` first, then the same hash, then the same `when`. Each row is used
+---once.
 ---@return table<table, { row: table, by: string }> found, table<table, boolean> used
 local function pair(facts)
   local found, used = {}, {}
@@ -89,7 +91,8 @@ local function check_set(facts, add, found, used)
     if not used[row] and entry then
       add("duplicate-row", "error", entry.tag, 1, 2, ("%s is recorded twice: %s"):format(entry.tag, row_name(row)))
     elseif not used[row] then
-      add("unknown-row", "error", tostring(row.id), nil, row.hash, ("no journal entry explains %s"):format(row_name(row)))
+      add("unknown-row", "error", tostring(row.id), nil, row.hash,
+        ("no journal entry explains %s"):format(row_name(row)))
     end
   end
 end
@@ -112,12 +115,14 @@ local function check_hash(facts, add, entry, row)
       ("%s differs from what was applied in its line endings only"):format(entry.path))
   else
     add("hash", facts.allow.edited and "warning" or "error", entry.tag, entry.hash, row.hash,
-      ("%s is not what was applied: its hash is %s, the database has %s"):format(entry.path, short(entry.hash), short(row.hash)))
+      ("%s is not what was applied: its hash is %s, the database has %s"):format(entry.path, short(entry.hash),
+        short(row.hash)))
   end
 end
 
 ---The order in which the rows were written is the journal's.
----A warning: `order = "non-linear"` and `migrator baseline` make such rows on purpose, and no later run could mend them.
+---A warning: `order = "non-linear"` and `migrator baseline` make such rows on purpose, and no later run could mend
+---them.
 local function check_order(facts, add, found)
   local entry_of = {}
   for entry, match in pairs(found) do entry_of[match.row] = entry end
@@ -140,7 +145,8 @@ end
 local function check_schema(facts, add)
   for _, index in ipairs(facts.invalid_indexes) do
     if index.building then
-      add("invalid-index", "warning", index.name, "valid", "being built", ("the index %s is being built right now"):format(index.name))
+      add("invalid-index", "warning", index.name, "valid", "being built",
+        ("the index %s is being built right now"):format(index.name))
     else
       add("invalid-index", "error", index.name, "valid", "invalid",
         ("the index %s on %s is INVALID: drop it and create it again"):format(index.name, index.table))
@@ -148,12 +154,14 @@ local function check_schema(facts, add)
   end
   for _, constraint in ipairs(facts.not_validated) do
     add("not-validated", "warning", constraint.name, "validated", "not valid",
-      ("the constraint %s on %s is NOT VALID: ALTER TABLE %s VALIDATE CONSTRAINT %s"):format(constraint.name, constraint.table,
+      ("the constraint %s on %s is NOT VALID: ALTER TABLE %s VALIDATE CONSTRAINT %s"):format(constraint.name,
+        constraint.table,
         constraint.table, constraint.name))
   end
 end
 
----The set, the hashes, no row twice, no INVALID index; the order and constraints that are NOT VALID are warned of, and so is an
+---The set, the hashes, no row twice, no INVALID index; the order and constraints that are NOT VALID are warned of, and
+---so is an
 ---edited file where the project allows it (edited = "allow").
 ---@param facts migrator.VerifyFacts
 ---@return migrator.VerifyFinding[]

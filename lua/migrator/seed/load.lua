@@ -117,9 +117,9 @@ end
 local function check_keys(conn, staged, source, info, key)
   local columns = idents(key)
   local row = sql.quote_ident(ROW)
-  local found = conn:row(("select min(%s) as row from %s where (%s) is null having count(*) > 0"):format(row, staged,
-    table.concat(columns, " is null or ") .. " is null"):gsub("%(%(", "(("))
-  if found and found.row then fail_row(source, info, found.row, "the key (" .. table.concat(key, ", ") .. ") has no value") end
+  local found = conn:row(("select min(%s) as row from %s where %s is null having count(*) > 0"):format(row, staged,
+    table.concat(columns, " is null or ")))
+  if found then fail_row(source, info, found.row, "the key (" .. table.concat(key, ", ") .. ") has no value") end
   found = conn:row(("select min(%s) as first, max(%s) as row from %s group by %s having count(*) > 1 order by 2 limit 1")
     :format(row, row, staged, table.concat(columns, ", ")))
   if found then
@@ -204,7 +204,18 @@ local function rest_of(columns, key, touch)
   return out
 end
 
-local UPSERT = { key = "table", columns = "table", rows = "any", update = "table", touch = "string" }
+local UPSERT = { key = "table", columns = "table", update = "table", touch = "string" }
+local INSERT_MISSING = { key = "table", columns = "table" }
+
+local function check_given(name, opts, known)
+  if type(opts) ~= "table" then errors.raise("seed", ("%s: the options are a table"):format(name)) end
+  local given = {}
+  for key, value in pairs(opts) do
+    if key ~= "rows" then given[key] = value end
+  end
+  readers.check_options(given, known)
+  if opts.rows == nil then errors.raise("seed", ("%s: rows is missing"):format(name)) end
+end
 
 local function check(name, opts, info, source)
   if #opts.key == 0 then errors.raise("seed", ("upsert into %s: key wants at least one column"):format(name)) end
@@ -226,11 +237,8 @@ end
 ---@param opts { key: string[], columns?: string[], rows: any, update?: string[], touch?: string }
 ---@return { created: integer, updated: integer, unchanged: integer }
 function M.upsert(conn, counts, name, opts)
+  check_given(name, opts, UPSERT)
   local info = values.table(conn, name)
-  local given = {}
-  for key, value in pairs(opts) do given[key] = UPSERT[key] == "any" and nil or value end
-  readers.check_options(given, { key = "table", columns = "table", update = "table", touch = "string" })
-  if opts.rows == nil then errors.raise("seed", ("upsert into %s: rows is missing"):format(name)) end
   local key = opts.key or info.primary
   local source = source_of.new(opts.rows, opts.columns)
   if #source.columns == 0 and not source.reader then
@@ -250,7 +258,7 @@ end
 
 ---Inserts the rows whose key is not there yet, and leaves the others as they are.
 function M.insert_missing(conn, counts, name, opts)
-  if opts.update ~= nil or opts.touch ~= nil then errors.raise("seed", "insert_missing updates nothing: use upsert") end
+  check_given(name, opts, INSERT_MISSING)
   return M.upsert(conn, counts, name, { key = opts.key, columns = opts.columns, rows = opts.rows, update = {} })
 end
 

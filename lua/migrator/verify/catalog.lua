@@ -1,4 +1,5 @@
----What the database says: tracking rows, and what in its schema is there but does not hold. The server quotes the names.
+---What the database says: tracking rows, and what in its schema is there but does not hold. The server quotes the
+---names.
 local errors = require "migrator.error"
 
 local M = {}
@@ -15,7 +16,8 @@ function M.rows(conn, schema, table_name)
     exists (select 1 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
       where n.nspname = $1 and c.relname = $2) as tracked]], schema, table_name)
   if not name.tracked then return false, {} end
-  local ok, rows = pcall(conn.exec, conn, ("select id::int8, hash::text, created_at::int8 from %s order by id"):format(name.name))
+  local ok, rows = pcall(conn.exec, conn,
+    ("select id::int8, hash::text, created_at::int8 from %s order by id"):format(name.name))
   if not ok then
     local mend = errors.is(rows, "sql") and MENDS[rows.sqlstate]
     if mend then

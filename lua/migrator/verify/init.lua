@@ -1,5 +1,7 @@
----Layer 2: the independent check. Shares no code with the runner but the libpq driver: another reader of the journal (PostgreSQL's
----JSON parser), another SHA-256 (PostgreSQL's), a session of its own in a READ ONLY transaction. A spec walks the `require`s of
+---Layer 2: the independent check. Shares no code with the runner but the libpq driver: another reader of the journal
+---(PostgreSQL's
+---JSON parser), another SHA-256 (PostgreSQL's), a session of its own in a READ ONLY transaction. A spec walks the
+---`require`s of
 ---this folder and fails when they reach the runner's.
 local catalog = require "migrator.verify.catalog"
 local db = require "migrator.db"
@@ -31,6 +33,7 @@ local M = {}
 local Verdict = {}
 Verdict.__index = Verdict
 
+local SHOWN = 10
 local SEVERITIES = { error = true, warning = true, info = true }
 
 -- Failing verdicts that nobody has acknowledged. The host's exit code looks here, so that a pcall cannot swallow one.
@@ -72,7 +75,8 @@ local function find_policy(policy)
   end
   policy = policy or "strict"
   if not policies[policy] then
-    errors.raise("config", { message = ("no verify policy %q"):format(tostring(policy)), hint = "count, set, strict, or a function" })
+    errors.raise("config", { message = ("no verify policy %q"):format(tostring(policy)),
+      hint = "count, set, strict, or a function" })
   end
   return policies[policy], policy
 end
@@ -80,7 +84,8 @@ end
 local function gather(conn, opts)
   local facts = { allow = opts.allow or {} }
   local names = conn:row([[select pg_catalog.current_database()::text as database, current_user::text as user,
-    pg_catalog.format('%I.%I', $1::text, $2::text) as table]], opts.schema or "drizzle", opts.table or "__drizzle_migrations")
+    pg_catalog.format('%I.%I', $1::text, $2::text) as table]], opts.schema or "drizzle", opts.table or
+      "__drizzle_migrations")
   facts.database, facts.user, facts.table = names.database, names.user, names.table
   facts.entries, facts.journal = reader.read(conn, opts.dir)
   facts.tracked, facts.rows = catalog.rows(conn, opts.schema or "drizzle", opts.table or "__drizzle_migrations")
@@ -99,7 +104,8 @@ local function judge(policy, name, facts)
   local ok, findings = xpcall(policy, function(value) return errors.wrap(value, "script") end, facts)
   if not ok then error(findings, 0) end
   if type(findings) ~= "table" then
-    errors.raise("script", { message = ("the verify policy %s returned a %s, not a list of findings"):format(name, type(findings)) })
+    errors.raise("script", { message = ("the verify policy %s returned a %s, not a list of findings"):format(name,
+      type(findings)) })
   end
   for i, finding in ipairs(findings) do
     if type(finding) ~= "table" or not SEVERITIES[finding.severity] or type(finding.message) ~= "string" then
@@ -129,7 +135,8 @@ end
 function M.run(opts)
   local policy, name = find_policy(opts.policy)
   local conn <close> = db.connect(opts.url, opts.connect)
-  local facts = conn:transaction(function() return gather(conn, opts) end, { isolation = "repeatable read", read_only = true })
+  local facts = conn:transaction(function() return gather(conn, opts) end, { isolation = "repeatable read",
+    read_only = true })
   local info = conn:info()
   local verdict = setmetatable({ ok = true, policy = name, database = #facts.rows, expected = #facts.entries,
     findings = judge(policy, name, facts), log = opts.log or log_to_stderr,
@@ -146,15 +153,19 @@ end
 ---@return migrator.Verdict
 function M.insist(verdict)
   if verdict.ok then return verdict end
-  local first, others
+  local first, others, left = nil, {}, 0
   for _, finding in ipairs(verdict.findings) do
     if finding.severity == "error" and not first then
-      first, others = finding, {}
-    elseif finding.severity == "error" then
+      first = finding
+    elseif finding.severity == "error" and #others < SHOWN then
       others[#others + 1] = finding.message
+    elseif finding.severity == "error" then
+      left = left + 1
     end
   end
-  errors.raise("verify", { message = first.message, detail = #others > 0 and table.concat(others, "\n") or nil, verdict = verdict,
+  if left > 0 then others[#others + 1] = ("and %d more"):format(left) end
+  errors.raise("verify", { message = first.message, detail = #others > 0 and table.concat(others, "\n") or nil,
+    verdict = verdict,
     hint = "`migrator status` shows each entry and what can be done about it" })
 end
 

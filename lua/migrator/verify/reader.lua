@@ -1,4 +1,5 @@
----The journal and its files, read a second time and by other means than the runner's: PostgreSQL parses the JSON and computes
+---The journal and its files, read a second time and by other means than the runner's: PostgreSQL parses the JSON and
+---computes
 ---the digests, and the replacement of invalid UTF-8 is this file's own.
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
@@ -102,20 +103,23 @@ end
 
 local function check_entry(path, row)
   if row.tag_kind ~= "string" or row.tag == "" then refuse(path, ("entry %d has no tag"):format(row.position)) end
-  if row.tag:find("/", 1, true) then refuse(path, ("entry %d (%s): a tag cannot hold a slash"):format(row.position, row.tag)) end
+  if row.tag:find("/", 1, true) then refuse(path, ("entry %d (%s): a tag cannot hold a slash"):format(row.position,
+    row.tag)) end
   if not row.whole then refuse(path, ("entry %d (%s): `when` is not a whole number"):format(row.position, row.tag)) end
 end
 
 local function parse(conn, path)
   if not fs.find(path) then
-    refuse(path, "no journal: " .. path .. " does not exist", { hint = "--dir names the folder that holds meta/_journal.json" })
+    refuse(path, "no journal: " .. path .. " does not exist",
+      { hint = "--dir names the folder that holds meta/_journal.json" })
   end
   local text = fs.read(path)
   if text:find("\0", 1, true) then refuse(path, "the journal has a NUL byte") end
   local ok, rows = pcall(conn.exec, conn, ENTRIES, text)
   if not ok then
     if errors.is(rows, "sql") and rows.sqlstate and rows.sqlstate:find("^22") then
-      refuse(path, "the journal is not what it should be: " .. rows.message, { detail = rows.detail, context = rows.context })
+      refuse(path, "the journal is not what it should be: " .. rows.message,
+        { detail = rows.detail, context = rows.context })
     end
     error(rows, 0)
   end

@@ -1,0 +1,25 @@
+---@meta migrator.core.hash
+
+---Digests and random bytes. Not a global of scripts: `journal.load` gives the hashes.
+---@class migrator.hash
+local hash = {}
+
+---Returns a digest in hexadecimal.
+---Raises `config` for an algorithm that is not known.
+---@param algorithm string such as "sha256", "sha384", "sha1"
+---@param data string
+---@return string
+function hash.digest(algorithm, data) end
+
+---Returns the SHA-256 in hexadecimal.
+---@param data string
+---@return string
+function hash.sha256(data) end
+
+---Returns random bytes in hexadecimal.
+---Raises `internal` when the system has none.
+---@param bytes? integer 1 to 256, default 16
+---@return string
+function hash.random_hex(bytes) end
+
+return hash

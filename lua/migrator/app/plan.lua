@@ -1,0 +1,121 @@
+---migrator plan: what migrate would do, statement by statement, or the script that does the same.
+local array = require("migrator.sink").array
+local describe = require "migrator.plan.describe"
+local engine = require "migrator.engine"
+local errors = require "migrator.error"
+local host = require "migrator.core.host"
+local report = require "migrator.report"
+local script = require "migrator.plan.script"
+
+local M = {}
+
+local PENDING = 10
+local WIDTH = 100
+local MOST = 5 -- problems shown
+
+local function one_line(text)
+  text = text:gsub("%s+", " ")
+  if #text <= WIDTH then return text end
+  local cut = utf8.len(text) and utf8.len(text) > WIDTH and utf8.offset(text, WIDTH) - 1 or #text
+  return cut < #text and text:sub(1, cut) .. "…" or text
+end
+
+local function print_statement(sink, statement)
+  local text = sink.verbose and statement.text or one_line(statement.text)
+  sink:line(("  %s:%d: %s"):format(statement.file, statement.line, text))
+  if statement.lock then
+    sink:line(sink:paint("stdout", "dim", ("      locks %s: %s"):format(statement.lock.object or "?",
+      statement.lock.mode)))
+  end
+  for _, found in ipairs(statement.destructive) do
+    sink:line(sink:paint("stdout", found.loses == "data" and "red" or "yellow", "      destructive: " .. found.message))
+  end
+  if statement.unreadable then sink:line(sink:paint("stdout", "yellow", "      " .. statement.unreadable)) end
+end
+
+local function print_segment(sink, segment, of)
+  local how = segment.kind == "transaction" and "one transaction" or "statement by statement, outside a transaction"
+  sink:line(sink:paint("stdout", "bold", ("Part %d of %d: %s"):format(segment.number, of, how)))
+  if segment.reason then sink:line("  because " .. segment.reason) end
+  for _, migration in ipairs(segment.migrations) do
+    if #migration.statements == 0 then sink:line(("  %s: no statement; it is only recorded"):format(migration.file)) end
+    for _, statement in ipairs(migration.statements) do print_statement(sink, statement) end
+    for _, found in ipairs(migration.destructive) do
+      sink:line(sink:paint("stdout", "red", ("  %s: destructive: %s"):format(migration.file, found.message)))
+    end
+  end
+end
+
+local function print_plan(sink, plan, described)
+  sink:line(("Migration state: %d applied, %d expected, %d pending"):format(plan.applied, plan.expected, #plan.pending))
+  for _, segment in ipairs(described.segments) do print_segment(sink, segment, #described.segments) end
+  if #plan.pending > 0 and #plan.problems == 0 then
+    sink:line(("%d statement(s) in %d migration(s), %d of them destructive"):format(described.statements, #plan.pending,
+      described.destructive))
+  elseif #plan.problems == 0 then
+    sink:line("Nothing to do.")
+  end
+end
+
+---@param plan migrator.Plan
+---@param session migrator.Session
+local function document(plan, session, described)
+  local out = report.status(plan, session.state)
+  out.segments, out.statements, out.destructive = described.segments, described.statements, described.destructive
+  out.problems, out.findings = array {}, array {}
+  for i, problem in ipairs(plan.problems) do
+    out.problems[i] = { code = problem.code, message = problem.message, hint = problem.hint, file = problem.file,
+      line = problem.line }
+  end
+  for i, finding in ipairs(plan.findings) do
+    out.findings[i] = { rule = finding.rule, severity = finding.severity, message = finding.message,
+      file = finding.file,
+      line = finding.line }
+  end
+  return out
+end
+
+local function print_notes(sink, plan)
+  for _, finding in ipairs(plan.findings) do
+    if finding.rule ~= "segment" and (finding.severity ~= "info" or sink.verbose) then
+      sink:diagnostic(finding.severity, finding.message)
+    end
+  end
+  for i, problem in ipairs(plan.problems) do
+    if i <= MOST then sink:diagnostic("error", problem.message .. "\n  hint: " .. problem.hint) end
+  end
+  if #plan.problems > MOST then
+    sink:diagnostic("error", ("and %d more; `migrator status` shows them all"):format(#plan.problems - MOST))
+  end
+end
+
+---The script is the repository's own text: a mask over it could only make another script of it.
+local function print_script(config, plan, session)
+  engine.refuse(plan)
+  local text = script.run(plan, session, { lock_timeout = config.lock_timeout,
+    statement_timeout = config.statement_timeout })
+  if not host.write("stdout", text) then errors.raise("internal", "standard output could not be written") end
+end
+
+---@param config migrator.Config
+---@param sink migrator.Sink
+---@param args { sql?: boolean, check?: boolean }
+function M.run(config, sink, args)
+  if args.sql and config.json then errors.raise("usage", "--sql and --json are two different outputs: choose one") end
+  local journal = engine.journal(config)
+  local session = engine.open_for(journal, config, { deadline = engine.deadline(config) })
+  local _ <close> = session.conn
+  local plan = engine.plan(config, journal, session, true)
+  print_notes(sink, plan)
+  if args.sql then
+    print_script(config, plan, session)
+  else
+    local described = describe.run(plan)
+    print_plan(sink, plan, described)
+    sink:document(document(plan, session, described))
+  end
+  if #plan.problems > 0 then return 1 end
+  return args.check and #plan.pending > 0 and PENDING or 0
+end
+
+return M

@@ -1,0 +1,84 @@
+---migrator repair: rewrites tracking rows, or an entry's `when`, on purpose.
+local array = require("migrator.sink").array
+local classify = require "migrator.plan.classify"
+local clock = require "migrator.core.clock"
+local confirm = require "migrator.confirm"
+local engine = require "migrator.engine"
+local errors = require "migrator.error"
+local fs = require "migrator.core.fs"
+local ledger = require "migrator.ledger"
+local repair = require "migrator.repair"
+local text = require "migrator.sink.text"
+
+local M = {}
+
+---Each returns what is to be changed, in words, and the function that does it; nil when there is nothing to do.
+local KINDS = {}
+
+function KINDS.accept(tag, found, session)
+  local change = repair.accept(found, tag)
+  if not change then return nil end
+  local lines = {}
+  for i, words in ipairs(change.changes) do lines[i] = ("row %d (%s): %s"):format(change.row.id, tag, words) end
+  return lines, function() ledger.accept(session, change.row, change.entry) end
+end
+
+function KINDS.restamp(tag, found, _, journal)
+  local before = fs.read(journal.path)
+  local change = repair.restamp(found, journal, before, tag, clock.wall())
+  return change.changes, function()
+    if fs.read(journal.path) ~= before then
+      errors.raise("journal", { message = "the journal was changed meanwhile", file = journal.path,
+        state = "nothing was changed by us" })
+    end
+    fs.write(journal.path, change.text)
+  end
+end
+
+function KINDS.forget(id, found, session)
+  local row = repair.forget(found, id)
+  return { ("row %d (hash %s, created_at %s): removed"):format(row.id, row.hash, row.created_at
+    and tostring(row.created_at) or "NULL") },
+    function() ledger.forget(session, row) end
+end
+
+local function find_kind(args)
+  local kind
+  for _, name in ipairs { "accept", "restamp", "forget" } do
+    if args[name] and kind then errors.raise("usage", "one repair at a time: --accept, --restamp or --forget") end
+    if args[name] then kind = name end
+  end
+  if not kind then
+    errors.raise("usage", { message = "what is to be repaired?",
+      hint = "--accept TAG, --restamp TAG or --forget ID; `migrator status` "
+      .. "shows what is wrong" })
+  end
+  return kind
+end
+
+---@param config migrator.Config
+---@param sink migrator.Sink
+---@param args { accept?: string, restamp?: string, forget?: string, confirm?: string }
+function M.run(config, sink, args)
+  local kind = find_kind(args)
+  local journal = engine.journal(config)
+  local session = engine.open(config, { lock = true, emit = text.subscribe(sink, clock.now),
+    deadline = engine.deadline(config) })
+  local _ <close> = session.conn
+  local lines, change = KINDS[kind](args[kind], classify.run(journal.entries, session.rows), session, journal)
+  if lines then
+    sink:line(("In %s:"):format(kind == "restamp" and journal.path or session.tracking.name .. " of "
+      .. session.state.database))
+    for _, line in ipairs(lines) do sink:line("  " .. line) end
+    confirm.insist(sink, "repair " .. session.state.database, args.confirm or config.environment.MIGRATOR_CONFIRM,
+      ("migrator repair --%s %s"):format(kind, args[kind]))
+    change()
+    sink:line("Done.")
+  else
+    sink:line(("Nothing to repair: %s is recorded as it is."):format(args[kind]))
+  end
+  sink:document { kind = kind, changes = array(lines or {}), database = session.state.database }
+  return 0
+end
+
+return M

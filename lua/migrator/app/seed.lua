@@ -1,0 +1,63 @@
+---migrator seed [TIER…]: the tiers that the environment allows, each one transaction.
+local errors = require "migrator.error"
+local failure = require "migrator.sink.failure"
+local gate = require "migrator.seed.gate"
+local seeds = require "migrator.seed"
+local sink_module = require "migrator.sink"
+
+local M = {}
+
+local function environments(tier)
+  local out = sink_module.array {}
+  for _, name in ipairs(gate.ENVIRONMENTS) do
+    if tier.environments[name] then out[#out + 1] = name end
+  end
+  return out
+end
+
+local function list(config, sink)
+  local tiers = require("migrator.seed.tiers").load(config)
+  local environment = gate.environment(config)
+  local document = { environment = { name = environment.name, why = environment.why }, tiers = sink_module.array {} }
+  local rows = { { "order", "tier", "runs here", "environments", "idempotent", "what" } }
+  for i, tier in ipairs(tiers) do
+    local objection = gate.find_objection(tier, environment)
+    if not objection then
+      local ok, err = pcall(gate.check_truncates, tier, environment, config)
+      objection = not ok and err.message or nil
+    end
+    local allowed = environments(tier)
+    rows[#rows + 1] = { tostring(tier.order), tier.name, objection and "no" or "yes",
+      #allowed == #gate.ENVIRONMENTS and "all" or table.concat(allowed, ", "), tier.idempotent and "yes" or "no", objection or tier.description }
+    document.tiers[i] = { tier = tier.name, order = tier.order, runs = objection == nil, reason = objection,
+      environments = allowed, idempotent = tier.idempotent, description = tier.description }
+  end
+  sink:line(("Environment: %s (%s)"):format(environment.name, environment.why))
+  sink:table(rows)
+  sink:document(document)
+  return 0
+end
+
+---@param config migrator.Config
+---@param sink migrator.Sink
+---@param args { tier?: string[], list?: boolean, prove?: boolean }
+function M.run(config, sink, args)
+  local names = args.tier and #args.tier > 0 and args.tier or nil
+  if args.list then return list(config, sink) end
+  if args.prove then return require("migrator.seed.prove").command(config, sink, names) end
+  local selection = seeds.load(config, names)
+  local ok, results = pcall(seeds.execute, config, selection, nil, seeds.subscribe(sink))
+  if not ok then
+    local done = errors.is(results) and rawget(results, "results") or {}
+    if #done > 0 then seeds.print(sink, selection, done) end
+    local document = seeds.document(selection, done)
+    document.failed = failure.document(errors.wrap(results, "internal"))
+    sink:document(document)
+    error(results, 0)
+  end
+  seeds.print(sink, selection, results)
+  sink:document(seeds.document(selection, results))
+  return 0
+end
+
+return M

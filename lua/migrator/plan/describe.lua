@@ -1,0 +1,52 @@
+---A Plan as what people and programs read of it: every statement, where it stands, what it locks, what it takes away.
+---Pure.
+local array = require("migrator.sink").array
+local destructive = require "migrator.plan.destructive"
+local locks = require "migrator.plan.locks"
+local tree = require "migrator.plan.tree"
+
+local M = {}
+
+local UNREADABLE = "not readable by the PostgreSQL 15 parser; the server decides"
+
+---@param entry migrator.Entry
+---@param statement migrator.Statement
+---@param watcher table
+local function describe_statement(entry, statement, watcher)
+  local kind, node = tree.parse(statement.text)
+  watcher.see(kind, node)
+  local mode, object = locks.find(kind, node)
+  local out = { file = entry.path, line = statement.line, text = statement.text, destructive = array {} }
+  out.kind = statement.kind ~= "plain" and statement.kind or nil
+  out.lock = mode and { mode = mode, object = object } or nil
+  out.unreadable = not kind and UNREADABLE .. " (" .. tostring(node) .. ")" or nil
+  for i, found in ipairs(destructive.find(statement, kind, node)) do out.destructive[i] = found end
+  return out
+end
+
+local function describe_migration(item, totals)
+  local entry, watcher = item.entry, destructive.rename_watcher()
+  local out = { tag = entry.tag, file = entry.path, hash = entry.hash, when = entry.when, statements = array {} }
+  for i, statement in ipairs(item.statements) do
+    out.statements[i] = describe_statement(entry, statement, watcher)
+    totals.destructive = totals.destructive + #out.statements[i].destructive
+  end
+  out.destructive = array(watcher.finish())
+  totals.statements = totals.statements + #out.statements
+  totals.destructive = totals.destructive + #out.destructive
+  return out
+end
+
+---@param plan migrator.Plan with its statements kept
+---@return { segments: table[], statements: integer, destructive: integer }
+function M.run(plan)
+  local totals = { statements = 0, destructive = 0, segments = array {} }
+  for number, segment in ipairs(plan.segments) do
+    local out = { number = number, kind = segment.kind, reason = segment.reason, migrations = array {} }
+    for i, item in ipairs(segment.items) do out.migrations[i] = describe_migration(item, totals) end
+    totals.segments[number] = out
+  end
+  return totals
+end
+
+return M

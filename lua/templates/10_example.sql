@@ -1,0 +1,4 @@
+-- A seed runs on every deploy: say what happens to rows that are there already.
+--
+-- insert into plans (code, title) values ('free', 'Free'), ('team', 'Team')
+--   on conflict (code) do update set title = excluded.title;
