@@ -34,7 +34,7 @@ end
 
 local function take_stock()
   return { boxes = host.live_boxes(), children = children(), descriptors = count(descriptors()), folder = fs.current(),
-    servers = pg.started() }
+    held = pg.held() }
 end
 
 local function differences(before, now)
@@ -53,7 +53,7 @@ end
 -- The collector runs only where something seems left: twice, because a finalizer may free what another held.
 local function look(before)
   local now = take_stock()
-  if now.servers ~= before.servers then return nil end -- the shared server was started in this test, to stay
+  if now.held ~= before.held then return nil end -- the shared server or session was opened in this test, to stay
   if #differences(before, now) == 0 then return nil end
   collectgarbage()
   collectgarbage()

@@ -1,6 +1,5 @@
----Consent to what cannot be taken back: a phrase that names its target, typed on a terminal or given beforehand. Input
----that is not
----a terminal is never consent.
+---Consent to what cannot be taken back: a phrase that names its target, typed on a terminal or given beforehand.
+---Input that is not a terminal is never consent.
 local errors = require "migrator.error"
 local host = require "migrator.core.host"
 
@@ -19,8 +18,9 @@ end
 function M.insist(sink, phrase, given, command)
   if given == phrase then return end
   if given then refuse(("the confirmation %q does not match"):format(given), phrase, command) end
-  if not host.terminal("stdin") then refuse("this needs a confirmation, and the input is not a terminal", phrase,
-    command) end
+  if not host.terminal("stdin") then
+    refuse("this needs a confirmation, and the input is not a terminal", phrase, command)
+  end
   sink:clear_progress()
   host.write("stderr", ("Type %q to go on: "):format(phrase))
   local answer = io.stdin:read("l")

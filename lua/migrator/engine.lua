@@ -129,6 +129,17 @@ local function state_of(found, outcome)
     failed == 1 and ", 1 failed and rolled back" or "", #outcome.pending - failed, last or "nothing")
 end
 
+---Gives the run lock back: with the session, or alone when the session is somebody else's.
+---@param session migrator.Session
+---@param keep? migrator.Conn the session that stays open
+function M.release(session, keep)
+  if session.conn ~= keep then
+    session.conn:close()
+  elseif keep:status() == "idle" then
+    pcall(keep.exec, keep, "select pg_catalog.pg_advisory_unlock($1::int8)", session.tracking.key)
+  end
+end
+
 ---Everything of `migrate`. Always returns; the failure, if there was one, is in the result.
 ---@param config migrator.Config
 ---@param emit fun(name: string, data: table)
@@ -150,7 +161,7 @@ function M.migrate(config, emit, opts)
     emit("begin", { total = #found.pending })
     result.outcome = M.apply(config, found, session, emit)
   end)
-  if session and not opts.conn then session.conn:close() end
+  if session then M.release(session, opts.conn) end
   if not ok then
     result.error = errors.wrap(err, "internal")
   elseif result.outcome.failed then

@@ -1,6 +1,5 @@
----Tracking rows changed on purpose: the one way in which baseline and repair write. In one transaction, behind the same
----fence as a
----run: the table is locked and must still hold what was looked at.
+---Tracking rows changed on purpose: the one way in which baseline and repair write. In one transaction, behind the
+---same fence as a run: the table is locked and must still hold what was looked at.
 local errors = require "migrator.error"
 local tracking_table = require "migrator.tracking"
 
@@ -54,8 +53,9 @@ end
 
 ---Exactly one row must be what the change is about.
 local function one(result)
-  if result.affected ~= 1 then errors.raise("internal",
-    ("%s rows were affected instead of one"):format(tostring(result.affected))) end
+  if result.affected ~= 1 then
+    errors.raise("internal", ("%s rows were affected instead of one"):format(tostring(result.affected)))
+  end
 end
 
 ---@param session migrator.Session

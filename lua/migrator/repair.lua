@@ -1,13 +1,16 @@
----What can be mended in tracking table or journal, and what must not be: classification in, a change or a refusal out.
----Pure.
+---What can be mended in tracking table or journal, and what must not be: classification in, a change or a refusal
+---out. Pure.
 local baseline = require "migrator.baseline"
 local edit = require "migrator.journal.edit"
 local errors = require "migrator.error"
 
 local M = {}
 
-local function refuse(message, hint) errors.raise("usage", { message = message, hint = hint,
-  state = "nothing was changed" }) end
+local IDS = "`migrator status` shows the missing rows and their ids"
+
+local function refuse(message, hint)
+  errors.raise("usage", { message = message, hint = hint, state = "nothing was changed" })
+end
 
 ---The row that is to take over an entry's hash and `when`; nil when it has them already.
 ---@param found table of plan.classify
@@ -37,7 +40,9 @@ end
 function M.restamp(found, journal, text, tag, now)
   local position, item = baseline.find(found.items, tag)
   local entry = item.entry
-  if item.row then refuse(("%s is recorded already (%s): a new `when` would only make it differ from its row"):format(tag, item.state)) end
+  if item.row then
+    refuse(("%s is recorded already (%s): a new `when` would make it differ from its row"):format(tag, item.state))
+  end
   local when = math.max(now, (found.newest or 0) + 1)
   for _, other in ipairs(journal.entries) do
     if other ~= entry then when = math.max(when, other.when + 1) end
@@ -67,8 +72,7 @@ end
 ---@return migrator.Row
 function M.forget(found, id)
   local wanted = math.tointeger(tonumber(id))
-  if not wanted then refuse(("%q is not the id of a tracking row"):format(id),
-    "`migrator status` shows the missing rows and their ids") end
+  if not wanted then refuse(("%q is not the id of a tracking row"):format(id), IDS) end
   for _, row in ipairs(found.missing) do
     if row.id == wanted then return row end
   end
@@ -81,7 +85,7 @@ function M.forget(found, id)
         item.entry.tag))
     end
   end
-  refuse(("there is no tracking row %d"):format(wanted), "`migrator status` shows the missing rows and their ids")
+  refuse(("there is no tracking row %d"):format(wanted), IDS)
 end
 
 return M

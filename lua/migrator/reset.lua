@@ -1,8 +1,7 @@
----Dropping everything, so that migrate starts from nothing. Guarded three times: by the environment, the host and a phrase that
----names the target; and only when all that comes after has been checked.
+---Dropping everything, so that migrate starts from nothing. Guarded three times: by the environment, the host and a
+---phrase that names the target; and only when all that comes after has been checked.
 local errors = require "migrator.error"
 local gate = require "migrator.seed.gate"
-local host = require "migrator.core.host"
 local sql = require "migrator.core.sql"
 local values = require "migrator.seed.values"
 
@@ -33,35 +32,20 @@ function M.check_target(config, conn, given)
   end
   if allowed and given then return environment end
   errors.raise("config", { message = "reset --drop is not allowed in production: " .. environment.why,
-    hint = environment.value == "production" and "it needs both --confirm and the host's name in `hosts` of migrator.config.lua"
+    hint = environment.value == "production"
+      and "it needs both --confirm and the host's name in `hosts` of migrator.config.lua"
       or ("set %s=development (or test, staging) if this is one"):format(environment.variable) })
-end
-
----The phrase, from --confirm or typed on a terminal. What comes through a pipe is nobody's consent.
----@param phrase string
----@param given string|nil
-function M.check_phrase(phrase, given)
-  if given == phrase then return end
-  if given then
-    errors.raise("usage", { message = "the confirmation does not match: nothing was changed",
-      hint = ("give exactly --confirm %q"):format(phrase) })
-  end
-  if not host.terminal("stdin") then
-    errors.raise("usage", { message = "reset --drop needs a confirmation, and standard input is not a terminal",
-      hint = ("give --confirm %q"):format(phrase) })
-  end
-  host.write("stderr", ("Everything in the database goes. Type %q to go on: "):format(phrase))
-  if io.read("l") ~= phrase then errors.raise("usage", { message = "not confirmed: nothing was changed" }) end
 end
 
 local function created_schemas(entries, out)
   for _, entry in ipairs(entries) do
     for _, statement in ipairs(entry:statements()) do
       if statement.words:find("^CREATE SCHEMA") then
-        local rest = statement.text:gsub("^%s*%a+%s+%a+%s+", "", 1):gsub("^[Ii][Ff]%s+[Nn][Oo][Tt]%s+[Ee][Xx][Ii][Ss][Tt][Ss]%s+", "")
+        local rest = statement.text:gsub("^%s*%a+%s+%a+%s+", "",
+          1):gsub("^[Ii][Ff]%s+[Nn][Oo][Tt]%s+[Ee][Xx][Ii][Ss][Tt][Ss]%s+", "")
           :gsub("^[Aa][Uu][Tt][Hh][Oo][Rr][Ii][Zz][Aa][Tt][Ii][Oo][Nn]%s+", "")
         local quoted = rest:gsub('""', "\0"):match('^"([^"]*)"')
-        out[quoted and quoted:gsub("%z", '"') or (rest:match("^[%w_$\128-\255]+") or ""):lower()] = true
+        out[quoted and quoted:gsub("\0", '"') or (rest:match("^[%w_$\128-\255]+") or ""):lower()] = true
       end
     end
   end
@@ -105,7 +89,8 @@ end
 function M.sessions(conn)
   return conn:exec([[select pid, coalesce(usename::text, '?') as user, coalesce(application_name, '') as application,
     coalesce(host(client_addr), 'local') as host, coalesce(state, '?') as state from pg_catalog.pg_stat_activity
-    where datname = current_database() and pid <> pg_catalog.pg_backend_pid() and backend_type = 'client backend' order by pid]])
+    where datname = current_database() and pid <> pg_catalog.pg_backend_pid() and backend_type = 'client backend'
+      order by pid]])
 end
 
 ---They are shown; on a host that is not local, or with one at work, they are a reason not to.
@@ -114,7 +99,8 @@ function M.check_sessions(config, conn, emit)
   local sessions, busy = M.sessions(conn), 0
   for _, session in ipairs(sessions) do
     if session.state ~= "idle" then busy = busy + 1 end
-    emit("warning", { message = ("another session: pid %d, user %s, application %q, from %s, %s"):format(session.pid, session.user,
+    emit("warning", { message = ("another session: pid %d, user %s, application %q, from %s, %s"):format(session.pid,
+      session.user,
       session.application, session.host, session.state) })
   end
   local far = false
@@ -151,7 +137,8 @@ local function check_outside(conn, before, list)
   for _, row in ipairs(conn:exec(OUTSIDE, list)) do left[row.name] = true end
   for _, row in ipairs(before) do
     if not left[row.name] then
-      errors.raise("config", { message = ("%s lies in another schema and would go too: nothing was dropped"):format(row.name),
+      errors.raise("config",
+        { message = ("%s lies in another schema and would go too: nothing was dropped"):format(row.name),
         hint = "drop it first if that is meant" })
     end
   end
@@ -163,10 +150,12 @@ select a.privilege_type as privilege, a.is_grantable as grantable, case when a.g
 from pg_catalog.pg_namespace n cross join lateral pg_catalog.aclexplode(n.nspacl) a
 left join pg_catalog.pg_roles r on r.oid = a.grantee where n.nspname = 'public']]
 
----Everything needed to make public again as it was: owner, grants, comment, and the extensions that no migration creates.
+---Everything needed to make public again as it was: owner, grants, comment, and the extensions that no migration
+---creates.
 local function remember(conn, source, list)
-  local out = conn:row([[select quote_ident(nspowner::regrole::text) as quoted, nspowner::regrole::text as owner,
-    obj_description(oid, 'pg_namespace') as comment from pg_catalog.pg_namespace where nspname = 'public']]) or { owner = nil }
+  local out = conn:row([[select nspowner::regrole::text as owner,
+    obj_description(oid, 'pg_namespace') as comment from pg_catalog.pg_namespace where nspname = 'public']])
+      or { owner = nil }
   out.grants, out.extensions = conn:exec(ACL), {}
   for _, row in ipairs(conn:exec([[select e.extname::text as name, n.nspname::text as schema, e.extversion as version
     from pg_catalog.pg_extension e join pg_catalog.pg_namespace n on n.oid = e.extnamespace

@@ -87,7 +87,7 @@ local function subscribe(busted, tally, opts)
   end)
   busted.subscribe({ "pending" }, function(element, _, message)
     tally.skips[#tally.skips + 1] = { name = full_name(busted, element),
-      message = type(message) == "string" and message:gsub("^[^\n:]+:%d+: ", "") or nil }
+      message = type(message) == "string" and message:gsub("^[^\n]-:%d+: ", "") or nil }
     return nil, true
   end)
   for _, kind in ipairs { "failure", "error" } do

@@ -11,14 +11,14 @@ local function read_field(line)
   return { name = (name:gsub("%?$", "")), optional = name:sub(-1) == "?", rest = rest }
 end
 
--- A type ends at the first blank that no bracket encloses.
+-- A type ends at the first blank that neither a bracket nor a quote encloses.
 function M.split_type(text)
-  local depth = 0
+  local depth, quoted = 0, false
   for i = 1, #text do
     local c = text:sub(i, i)
+    if c == '"' then quoted = not quoted end
     if c:find "[%(%[{<]" then depth = depth + 1 elseif c:find "[%)%]}>]" then depth = depth - 1 end
-    local after = text:sub(i + 1, i + 1)
-    if c == " " and depth == 0 and not text:sub(1, i - 1):find "[:,|]$" and after ~= "|" then
+    if c == " " and depth == 0 and not quoted and not text:sub(1, i - 1):find "[:,|]$" and text:sub(i + 1, i + 1) ~= "|" then
       return text:sub(1, i - 1), text:sub(i + 1)
     end
   end

@@ -17,7 +17,8 @@ for _, plan in ipairs(seed.json "plans.json") do
   end
   if plan.output ~= seed.null then
     outputs[#outputs + 1] = { id = id_of(plan, OUTPUT, 1), organization_id = plan.organization_id, plan_id = plan.id,
-      revision = 1, format = plan.output.format, body = plan.output.body, citations = plan.output.citations, is_final = true }
+      revision = 1, format = plan.output.format, body = plan.output.body, citations = plan.output.citations,
+        is_final = true }
   end
 end
 

@@ -2,6 +2,7 @@ local clock = require "migrator.core.clock"
 local db = require "migrator.db"
 local ephemeral = require "migrator.ephemeral"
 local errors = require "migrator.error"
+local find = require "migrator.ephemeral.find"
 local fs = require "migrator.core.fs"
 local host = require "migrator.core.host"
 local process = require "migrator.core.process"
@@ -21,11 +22,14 @@ local function with_environment(changes, fn)
   if not ok then error(err, 0) end
 end
 
--- The template is found by its PG_VERSION, wherever the user of the server keeps it.
 local function template()
-  local found = process.run { cmd = { "sh", "-c", [[ls -d /var/cache/migrator/*/*-1 "${XDG_CACHE_HOME:-$HOME/.cache}"/migrator/*-1 \
-    /tmp/migrator-cache-*/*-1 2>/dev/null]] } }.stdout
-  return found:match("[^\n]+")
+  local user = find.user()
+  local uid = process.run({ cmd = { "id", "-u", user or process.user().name } }).stdout:match("%d+")
+  for _, folder in ipairs { find.cache(user), "/tmp/migrator-cache-" .. uid } do
+    for _, name in ipairs(fs.find(folder) and fs.list(folder) or {}) do
+      if name:find("%-1$") and not name:find("broken") then return folder .. "/" .. name end
+    end
+  end
 end
 
 describe("ephemeral.start", function()
@@ -70,9 +74,9 @@ describe("ephemeral.start", function()
     do
       local server <close> = ephemeral.start()
       dir, pid = server.dir, server.pid
-      assert.truthy(fs.find(dir))
+      assert.truthy((fs.find(dir)))
       server:stop()
-      assert.is_nil(fs.find(dir))
+      assert.is_nil((fs.find(dir)))
       server:stop()
     end
     assert.is_false(process.is_running(pid))
@@ -88,7 +92,7 @@ describe("ephemeral.start", function()
     collectgarbage()
     collectgarbage()
     assert.is_false(process.is_running(pid))
-    assert.is_nil(fs.find(dir))
+    assert.is_nil((fs.find(dir)))
   end)
 
   it("starts well under two seconds from its template", function()
@@ -106,8 +110,8 @@ describe("ephemeral.start", function()
       local server <close> = ephemeral.start()
       local conn <close> = db.connect(server.url)
       assert.equal(1, conn:value("select 1"))
-      assert.truthy(fs.find(path .. "/PG_VERSION"))
-      assert.truthy(fs.find(path .. "/base"))
+      assert.truthy((fs.find(path .. "/PG_VERSION")))
+      assert.truthy((fs.find(path .. "/base")))
     end
   end)
 
@@ -117,13 +121,14 @@ describe("ephemeral.start", function()
     local code = [[for i in 1 2 3 4; do "$0" ephemeral -- psql -XAtc 'select 42' & done; wait]]
     local ran = process.run { cmd = { "sh", "-c", code, require("spec.support.cli").program() } }
     assert.same({ code = 0, stdout = "42\n42\n42\n42\n", stderr = "" }, ran)
-    assert.truthy(fs.find(path .. "/PG_VERSION"))
+    assert.truthy((fs.find(path .. "/PG_VERSION")))
     for _, name in ipairs(fs.list(path:match("^(.*)/"))) do assert.is_nil(name:find("part", 1, true)) end
   end)
 
   it("trusts no template folder that others can write to", function()
     if process.user().uid == 0 then return pending("needs an ordinary user") end
-    local cache = tmp.dir()
+    local cache, fallback = tmp.dir(), "/tmp/migrator-cache-" .. process.user().uid
+    if not fs.find(fallback) then finally(function() fs.remove(fallback) end) end
     fs.mkdir(cache .. "/migrator", 511)
     process.run { cmd = { "chmod", "777", cache .. "/migrator" } }
     with_environment({ XDG_CACHE_HOME = cache }, function()
@@ -162,13 +167,14 @@ describe("ephemeral.start", function()
   end)
 
   it("notices at once that the server exits, says why and leaves nothing", function()
-    local bin, real = tmp.dir(), require("migrator.ephemeral.find").programs()
+    local bin, real = tmp.dir(), find.programs()
     process.run { cmd = { "chmod", "755", bin } }
     tmp.write(bin .. "/initdb", "#!/bin/sh\nexec " .. real .. '/initdb "$@"\n', 493)
     tmp.write(bin .. "/postgres", [[#!/bin/sh
 case $1 in --version) echo "postgres (PostgreSQL) 15.0broken";; *) echo "FATAL: no such luck"; exit 1;; esac
 ]], 493)
-    local before = clock.now()
+    local before, others = clock.now(), template():match("^(.*)/")
+    finally(function() process.run { cmd = { "sh", "-c", "rm -rf -- *-15.0broken-*" }, cwd = others } end)
     local err = raised(ephemeral.start, { bin = bin })
     assert.is_true(errors.is(err, "connect"))
     assert.matches("no such luck", err.detail)

@@ -16,7 +16,8 @@ describe("migrator reset", function()
   before_each(function()
     url, name = pg.database("reset")
     dir = tmp.dir { ["meta/_journal.json"] = JOURNAL,
-      ["0000_a.sql"] = 'create table t (id int primary key);\ncreate schema "Au""dit";\ncreate table "Au""dit".log (id int);' }
+      ["0000_a.sql"] = 'create table t (id int primary key);\ncreate schema "Au""dit";\n'
+        .. 'create table "Au""dit".log (id int);' }
     seeds = tmp.dir(SEEDS)
   end)
 
@@ -51,7 +52,8 @@ describe("migrator reset", function()
 
   it("drops public, the tracking schema and what the journal made, and starts again (R78, R79)", function()
     assert.equal(0, migrator({ "reset" }).code)
-    value([[do $$ begin create table public.stray (); grant usage on schema public to pg_monitor with grant option; end $$]])
+    value([[do $$ begin create table public.stray (); grant usage on schema public to pg_monitor with grant option;
+      end $$]])
     local before = value("select nspacl::text || nspowner::regrole from pg_namespace where nspname = 'public'")
     local ran = migrator { "reset", "--drop", "--confirm", "reset " .. name, "--json" }
     assert.equal(0, ran.code, ran.stderr)
@@ -122,9 +124,8 @@ describe("migrator reset", function()
 
   it("is refused to a user who may not drop (R77)", function()
     assert.equal(0, migrator({ "migrate" }).code)
-    local admin = pg.admin()
-    admin:script("do $$ begin create role migrator_test_reset login; exception when duplicate_object then null; end $$")
     local conn <close> = db.connect(url)
+    conn:script("do $$ begin create role migrator_test_reset login; exception when duplicate_object then null; end $$")
     conn:exec("grant usage on schema drizzle to migrator_test_reset")
     conn:exec("set session authorization migrator_test_reset")
     local schemas = reset.schemas(conn, { schema = "drizzle" }, {})

@@ -30,7 +30,8 @@ describe("seed.run", function()
   end)
 
   local function seed(files, more)
-    local config = { seeds = tmp.dir(files), environment = { NODE_ENV = "development" }, environment_variable = "NODE_ENV",
+    local config = { seeds = tmp.dir(files), environment = { NODE_ENV = "development" },
+      environment_variable = "NODE_ENV",
       hosts = {}, url = url, unsafe = false }
     return run.tiers(config, conn, tiers.select(config, more).tiers)
   end
@@ -48,8 +49,10 @@ describe("seed.run", function()
 
   it("counts created, updated and unchanged exactly, and runs again without effect (R86, R93)", function()
     local text = [[seed.upsert("model", { key = { "id" }, touch = "touched", rows = {
-      { id = "a", price = 0.1, info = { x = { 1, 2 } }, tags = { "t,1", 'q"' }, raw = "\0\255\\", plain = { b = 1 }, n = 1 },
-      { id = "b", price = %s, info = seed.null, tags = {}, raw = seed.null, plain = seed.null, n = 9007199254740993 } } })]]
+      { id = "a", price = 0.1, info = { x = { 1, 2 } }, tags = { "t,1", 'q"' }, raw = "\0\255\\", plain = { b = 1 }, n
+        = 1 },
+      { id = "b", price = %s, info = seed.null, tags = {}, raw = seed.null, plain = seed.null, n = 9007199254740993 }
+        } })]]
     assert.same({ created = 2, updated = 0, unchanged = 0 }, with(text:format("2"))[1].tables.model)
     assert.same({ created = 0, updated = 0, unchanged = 2 }, with(text:format("2.000"))[1].tables.model)
     assert.equal(0, conn:value("select count(*) from model where touched is not null"))
@@ -65,7 +68,8 @@ describe("seed.run", function()
 
   it("inserts only what is missing, or updates only the columns named", function()
     conn:exec("insert into owner values (1, 'old')")
-    local results = with [[seed.insert_missing("owner", { key = { "id" }, rows = { { id = 1, name = "new" }, { id = 2, name = "two" } } })]]
+    local results = with [[seed.insert_missing("owner", { key = { "id" }, rows = { { id = 1, name = "new" }, { id = 2,
+      name = "two" } } })]]
     assert.same({ created = 1, updated = 0, unchanged = 1 }, results[1].tables.owner)
     assert.equal("old", conn:value("select name from owner where id = 1"))
     with [[seed.upsert("model", { key = { "id" }, update = { "n" }, rows = { { id = "a", n = 1, price = 1 } } })]]
@@ -74,10 +78,12 @@ describe("seed.run", function()
   end)
 
   it("copies every awkward byte as it is (R91, R92)", function()
-    with [[seed.copy("owner", { "id", "name" }, { { 1, "back\\slash \\N" }, { 2, "tab\tnew\nline\rreturn" }, { 3, "\\." },
+    with [[seed.copy("owner", { "id", "name" }, { { 1, "back\\slash \\N" }, { 2, "tab\tnew\nline\rreturn" }, { 3,
+      "\\." },
       { 4, "'; drop table owner; --" } })
       local i = 4
-      seed.copy("owner", { "id", "name" }, function() i = i + 1 if i <= 5000 then return { id = i, name = "n" .. i } end end)]]
+      seed.copy("owner", { "id", "name" }, function() i = i + 1 if i <= 5000 then return { id = i, name = "n" .. i }
+        end end)]]
     assert.equal("back\\slash \\N", conn:value("select name from owner where id = 1"))
     assert.equal("tab\tnew\nline\rreturn", conn:value("select name from owner where id = 2"))
     assert.equal("\\.", conn:value("select name from owner where id = 3"))
@@ -88,8 +94,10 @@ describe("seed.run", function()
   it("loads numbered csv, jsonl, json and sql files in order (R99)", function()
     local results = seed { ["a/tier.lua"] = ONCE:format(', tables = { pet = { key = { "owner", "name" } } }'),
       ["a/1_owner.csv"] = 'id,name\n1,"A ""quoted"", name"\n2,"two\nlines"\n',
-      ["a/2_owner.jsonl"] = '{"id": 3, "name": "three"}\n', ["a/3_model.json"] = '[{"id": "m", "info": {"e": [], "o": {}}}]',
-      ["a/4_pet.csv"] = "owner,name\n1,Rex\n3,Tom\n", ["a/5_more.sql"] = "insert into owner values (4, 'é;')\non conflict do nothing;" }
+      ["a/2_owner.jsonl"] = '{"id": 3, "name": "three"}\n',
+        ["a/3_model.json"] = '[{"id": "m", "info": {"e": [], "o": {}}}]',
+      ["a/4_pet.csv"] = "owner,name\n1,Rex\n3,Tom\n",
+        ["a/5_more.sql"] = "insert into owner values (4, 'é;')\non conflict do nothing;" }
     assert.same({ created = 4, updated = 0, unchanged = 0 }, results[1].tables.owner)
     assert.equal('{"e": [], "o": {}}', conn:value("select info::text from model"))
     assert.equal("two\nlines", conn:value("select name from owner where id = 2"))
@@ -102,7 +110,8 @@ describe("seed.run", function()
     assert.truthy(err.file:find("1_owner.csv$"))
     assert.equal(4, err.line)
     assert.truthy(err.message:find("column id"))
-    err = failure(seed, { ["a/tier.lua"] = ONCE:format(""), ["a/1_owner.jsonl"] = '{"id":1,"name":"a"}\n\n{"id":"x","name":"b"}\n' })
+    err = failure(seed, { ["a/tier.lua"] = ONCE:format(""),
+      ["a/1_owner.jsonl"] = '{"id":1,"name":"a"}\n\n{"id":"x","name":"b"}\n' })
     assert.equal(3, err.line)
     assert.truthy(err.message:find("row 2, column id"))
   end)
@@ -117,13 +126,16 @@ describe("seed.run", function()
 
   it("refuses doubled and missing keys, unknown tables, columns and options (R89, R90)", function()
     local cases = {
-      ["the same key %(id%) as row 1"] = [[seed.upsert("owner", { key = { "id" }, rows = { { id = 1, name = "a" }, { id = 1, name = "b" } } })]],
+      ["the same key %(id%) as row 1"] = [[seed.upsert("owner", { key = { "id" }, rows = { { id = 1, name = "a" }, {
+        id = 1, name = "b" } } })]],
       ["has no value"] = [[seed.upsert("owner", { key = { "id" }, rows = { { id = seed.null, name = "a" } } })]],
       ["there is no table ownr"] = [[seed.copy("ownr", { "id" }, {})]],
       ['no column "nam"'] = [[seed.copy("owner", { "id", "nam" }, { { 1, "a" } })]],
       ['unknown option "keys"'] = [[seed.upsert("owner", { keys = { "id" }, rows = {} })]],
-      ['column "name" has no value'] = [[seed.upsert("owner", { key = { "id" }, rows = { { id = 1, name = "a" }, { id = 2 } } })]],
-      ["no unique constraint or index"] = [[seed.upsert("owner", { key = { "name" }, rows = { { id = 1, name = "a" } } })]],
+      ['column "name" has no value'] = [[seed.upsert("owner", { key = { "id" }, rows = { { id = 1, name = "a" }, { id
+        = 2 } } })]],
+      ["no unique constraint or index"] = [[seed.upsert("owner", { key = { "name" }, rows = { { id = 1, name = "a" } }
+        })]],
       ["no such file"] = [[seed.csv "nothing.csv"]],
       ["outside the tier's folder"] = [[seed.csv "../x.csv"]],
       ["there is no seed.upsrt"] = [[seed.upsrt("owner", {})]],
@@ -141,7 +153,8 @@ describe("seed.run", function()
 
   it("rolls a failing tier back as a whole and keeps those before it (R88)", function()
     local err = failure(seed, { ["a/tier.lua"] = ONCE:format(""), ["a/1_owner.csv"] = "id,name\n1,a\n",
-      ["b/tier.lua"] = 'return { order = 2, environments = "all", idempotent = true }', ["b/1_owner.csv"] = "id,name\n2,b\n",
+      ["b/tier.lua"] = 'return { order = 2, environments = "all", idempotent = true }',
+        ["b/1_owner.csv"] = "id,name\n2,b\n",
       ["b/2_x.sql"] = "select 1;\n  select nothing from owner;\n" })
     assert.equal("b", err.tier)
     assert.equal(2, err.line)
@@ -165,7 +178,8 @@ describe("seed.run", function()
   end)
 
   it("wants the rows that a tier needs, before it does anything (R89)", function()
-    local files = { ["a/tier.lua"] = ONCE:format(', needs = { "table:owner" }'), ["a/1_x.sql"] = "insert into model (id) values ('a')" }
+    local files = { ["a/tier.lua"] = ONCE:format(', needs = { "table:owner" }'),
+      ["a/1_x.sql"] = "insert into model (id) values ('a')" }
     assert.truthy(failure(seed, files).message:find("table owner is empty", 1, true))
     conn:exec("insert into owner values (1, 'a')")
     assert.equal(1, seed(files)[1].tables.model.created)
@@ -173,7 +187,8 @@ describe("seed.run", function()
 
   it("refuses a file for a table that is not there before the first tier runs (R77)", function()
     failure(seed, { ["a/tier.lua"] = ONCE:format(""), ["a/1_owner.csv"] = "id,name\n1,a\n",
-      ["b/tier.lua"] = 'return { order = 2, environments = "all", idempotent = true }', ["b/1_nobody.csv"] = "id\n1\n" })
+      ["b/tier.lua"] = 'return { order = 2, environments = "all", idempotent = true }',
+        ["b/1_nobody.csv"] = "id\n1\n" })
     assert.equal(0, conn:value("select count(*) from owner"))
   end)
 
@@ -220,7 +235,8 @@ describe("migrator seed", function()
     assert.truthy(ran.stderr:find("10 migration(s) are pending", 1, true))
   end)
 
-  it("seeds the sample project, a line a tier, and again without effect where it says so (R7, R83, R86, R93)", function()
+  it("seeds the sample project, a line a tier, and again without effect where it says so (R7, R83, R86, R93)",
+    function()
     assert.equal(0, migrator({ "migrate", "--dir", DIR }).code)
     local first = migrator { "seed", "--dir", DIR }
     assert.equal(0, first.code, first.stderr)
@@ -229,7 +245,8 @@ describe("migrator seed", function()
     assert.truthy(again.stdout:find("ai_model 4 unchanged; ai_model_pricing 5 unchanged", 1, true))
     assert.truthy(again.stdout:find("document_chunk 6 unchanged", 1, true))
     local conn <close> = db.connect(url)
-    assert.equal(1536, conn:value("select array_length(string_to_array(embedding::text, ','), 1) from document_chunk limit 1"))
+    assert.equal(1536,
+      conn:value("select array_length(string_to_array(embedding::text, ','), 1) from document_chunk limit 1"))
   end)
 
   it("corrects a price on an existing key", function()
@@ -251,8 +268,10 @@ describe("migrator seed", function()
   it("proves the tiers that claim to be idempotent, and finds one that is not", function()
     local ran = migrator { "seed", "--prove", "--dir", DIR }
     assert.equal(0, ran.code, ran.stderr)
-    local seeds = tmp.dir { ["a.lua"] = 'return { order = 1, environments = "all", idempotent = true, run = function(seed) '
-      .. [[seed.exec("insert into verification (id, identifier, value, expires_at) values (gen_random_uuid()::text, 'a', 'b', now())") end }]] }
+    local head = 'return { order = 1, environments = "all", idempotent = true, '
+    local seeds = tmp.dir { ["a.lua"] = head .. "run = function(seed) "
+      .. [[seed.exec("insert into verification (id, identifier, value, expires_at) ]]
+      .. [[values (gen_random_uuid()::text, 'a', 'b', now())") end }]] }
     ran = migrator { "seed", "--prove", "--dir", DIR, "--seeds", seeds }
     assert.equal(1, ran.code)
     assert.truthy(ran.stderr:find("public.verification: 1 rows after the first run, 2 after the second", 1, true))

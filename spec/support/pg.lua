@@ -11,8 +11,8 @@ local M = {}
 local PREFIX = "migrator_test_"
 local server, admin
 
----How many servers were started so far.
-function M.started() return server and 1 or 0 end
+---How many things are held here on purpose, for the file or the run.
+function M.held() return (server and 1 or 0) + (admin and 1 or 0) end
 
 ---@return migrator.Ephemeral
 function M.server()

@@ -12,15 +12,15 @@ local M = {}
 
 local function say_what(sink, session, entries, odd)
   for _, item in ipairs(odd) do
-    sink:diagnostic("warning", ("%s is %s, and stays so: `migrator repair --accept %s` mends it"):format(item.entry.tag,
-      item.state,
-      item.entry.tag))
+    sink:diagnostic("warning", ("%s is %s, and stays so: `migrator repair --accept %s` mends it"):format(
+      item.entry.tag, item.state, item.entry.tag))
   end
   if #entries == 0 then return end
-  sink:line(("These %d migration(s) are going to be recorded as applied in %s of %s, without running them:"):format(#entries,
+  sink:line(("Going to record %d migration(s) as applied in %s of %s, without running them:"):format(#entries,
     session.tracking.name, session.state.database))
-  for _, entry in ipairs(entries) do sink:line(("  %s (hash %s…, created_at %d)"):format(entry.tag,
-    entry.hash:sub(1, 12), entry.when)) end
+  for _, entry in ipairs(entries) do
+    sink:line(("  %s (hash %s…, created_at %d)"):format(entry.tag, entry.hash:sub(1, 12), entry.when))
+  end
 end
 
 ---@param config migrator.Config

@@ -53,15 +53,15 @@ fi
 
 local FISH = [==[
 
-complete -c migrator -n '__fish_migrator_using_command; and not __fish_migrator_seen_script' \
-    -ka '(__fish_complete_suffix .lua)'
-complete -c migrator -n '__fish_migrator_seen_script' -F
+complete -c migrator -n '__fish_migrator_using_command' -xa '(__fish_migrator_scripts)'
+complete -c migrator -n '__fish_migrator_seen_command script' -F
 
-function __fish_migrator_seen_script
-    for word in (commandline -poc)[2..-1]
-        string match -q -- '*.lua' $word; and return 0
+function __fish_migrator_scripts
+    set -l word (commandline -ct)
+    for path in $word*.lua
+        echo $path
     end
-    return 1
+    __fish_complete_directories $word ''
 end
 ]==]
 
@@ -76,7 +76,11 @@ function FINISH.zsh(script)
   return (script:gsub("\n_migrator%s*$", function() return ZSH_END end))
 end
 
-function FINISH.fish(script) return script .. FISH end
+-- A script's name counts as a command, so that none is offered behind it.
+function FINISH.fish(script)
+  return put(script, "switch $arg\n", "switch $arg\n            case '*.lua'\n                set cmd $cmd script\n"
+    .. "                break\n") .. FISH
+end
 
 ---@param shell string
 ---@return string

@@ -27,8 +27,9 @@ local function check_free(journal, made, path)
         line = entry.line })
     end
   end
-  if fs.find(path) then errors.raise("usage", { message = "the file exists already", file = path,
-    hint = "choose another name" }) end
+  if fs.find(path) then
+    errors.raise("usage", { message = "the file exists already", file = path, hint = "choose another name" })
+  end
 end
 
 ---The entry's fields in drizzle-kit's order; `version` as in the entries before.

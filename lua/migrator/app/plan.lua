@@ -69,8 +69,7 @@ local function document(plan, session, described)
   end
   for i, finding in ipairs(plan.findings) do
     out.findings[i] = { rule = finding.rule, severity = finding.severity, message = finding.message,
-      file = finding.file,
-      line = finding.line }
+      file = finding.file, line = finding.line }
   end
   return out
 end

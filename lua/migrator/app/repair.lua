@@ -37,8 +37,8 @@ end
 
 function KINDS.forget(id, found, session)
   local row = repair.forget(found, id)
-  return { ("row %d (hash %s, created_at %s): removed"):format(row.id, row.hash, row.created_at
-    and tostring(row.created_at) or "NULL") },
+  local created_at = row.created_at and tostring(row.created_at) or "NULL"
+  return { ("row %d (hash %s, created_at %s): removed"):format(row.id, row.hash, created_at) },
     function() ledger.forget(session, row) end
 end
 

@@ -1,5 +1,6 @@
 ---migrator reset: migrate and seed; with --drop, everything is dropped first.
 local clock = require "migrator.core.clock"
+local confirm = require "migrator.confirm"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
 local failure = require "migrator.sink.failure"
@@ -13,7 +14,8 @@ local text = require "migrator.sink.text"
 
 local M = {}
 
----All that comes after the first destructive step, checked before it: journal, every file, the plan on an empty database, tiers.
+---All that comes after the first destructive step, checked before it: journal, every file, the plan on an empty
+---database, tiers.
 local function preflight(config)
   local journal = engine.journal(config)
   local found = plan.build(journal, {}, { order = config.order, edited = config.edited, missing = config.missing,
@@ -32,7 +34,7 @@ local function drop(config, sink, journal, args)
     reset.check_privileges(conn, schemas)
     reset.check_sessions(config, conn, emit)
     local info = conn:info()
-    reset.check_phrase(reset.phrase(info), args.confirm)
+    confirm.insist(sink, reset.phrase(info), args.confirm, "migrator reset --drop")
     engine.open(config, { lock = true, emit = emit, conn = conn })
     reset.drop(conn, schemas, journal.entries)
     local dropped = sink_module.array {}
@@ -56,7 +58,8 @@ local function print_dropped(sink, dropped)
 end
 
 local function continue(config, sink, conn, selection, document)
-  local migrated = engine.migrate(config, text.subscribe(sink, clock.now), { conn = conn, deadline = engine.deadline(config) })
+  local migrated = engine.migrate(config, text.subscribe(sink, clock.now), { conn = conn,
+    deadline = engine.deadline(config) })
   sink:clear_progress()
   document.migrate = report.migrate(migrated, failure.document)
   if migrated.error then error(migrated.error, 0) end
@@ -69,6 +72,19 @@ local function continue(config, sink, conn, selection, document)
   document.seed = seeds.document(selection, results)
 end
 
+local function perform(config, sink, args, document)
+  local journal, selection = preflight(config)
+  local conn
+  if args.drop then
+    conn, document.dropped = drop(config, sink, journal, args)
+    print_dropped(sink, document.dropped)
+  else
+    conn = engine.connect(config, engine.deadline(config))
+  end
+  local session <close> = conn
+  continue(config, sink, session, selection, document)
+end
+
 ---@param config migrator.Config
 ---@param sink migrator.Sink
 ---@param args { drop?: boolean, confirm?: string }
@@ -76,16 +92,8 @@ function M.run(config, sink, args)
   if args.confirm and not args.drop then
     errors.raise("usage", { message = "--confirm without --drop: nothing would be dropped", hint = "say reset --drop" })
   end
-  local journal, selection = preflight(config)
-  local document, conn = {}, nil
-  if args.drop then
-    conn, document.dropped = drop(config, sink, journal, args)
-    print_dropped(sink, document.dropped)
-  else
-    conn = engine.connect(config, engine.deadline(config))
-  end
-  local ok, err = pcall(continue, config, sink, conn, selection, document)
-  if conn:status() ~= "closed" then conn:close() end
+  local document = {}
+  local ok, err = pcall(perform, config, sink, args, document)
   if not ok then document.failed = failure.document(errors.wrap(err, "internal")) end
   sink:document(document)
   if not ok then error(err, 0) end

@@ -28,7 +28,8 @@ local function list(config, sink)
     end
     local allowed = environments(tier)
     rows[#rows + 1] = { tostring(tier.order), tier.name, objection and "no" or "yes",
-      #allowed == #gate.ENVIRONMENTS and "all" or table.concat(allowed, ", "), tier.idempotent and "yes" or "no", objection or tier.description }
+      #allowed == #gate.ENVIRONMENTS and "all" or table.concat(allowed, ", "), tier.idempotent and "yes" or "no",
+        objection or tier.description }
     document.tiers[i] = { tier = tier.name, order = tier.order, runs = objection == nil, reason = objection,
       environments = allowed, idempotent = tier.idempotent, description = tier.description }
   end

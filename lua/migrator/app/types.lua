@@ -26,39 +26,14 @@ local function stubs()
   return out
 end
 
-local function has_class(list, class)
-  for _, stub in ipairs(list) do
-    for line in stub.text:gmatch("%-%-%-@class ([^\n]+)") do
-      if line:gsub("^%(exact%)%s*", ""):match("^[%w_.]+") == class then return true end
-    end
-  end
-  return false
-end
-
--- What a script sees without `require`, from the very table that it is given.
-local function globals(config, sink, list)
-  local names, lines = {}, { "---@meta _", "" }
-  for name in pairs(require("migrator.prelude").globals(config, sink, {})) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do
-    local class = "migrator." .. name
-    lines[#lines + 1] = "---@type " .. (has_class(list, class) and class or "any")
-    lines[#lines + 1] = name .. " = nil\n"
-  end
-  return { name = "globals.lua", text = table.concat(lines, "\n") }
-end
-
 local function is_stub(path)
   return fs.read(path):find("^%-%-%-@meta") ~= nil
 end
 
 ---Writes the stubs into a folder; earlier ones are replaced, anything else is left alone.
 ---@return string[] paths
-function M.write(config, sink, folder)
+function M.write(folder)
   local list, paths = stubs(), {}
-  local own = false
-  for _, stub in ipairs(list) do own = own or stub.name == "globals.lua" end
-  if not own then list[#list + 1] = globals(config, sink, list) end
   for _, stub in ipairs(list) do
     local path = folder .. "/" .. stub.name
     if fs.find(path) and not is_stub(path) then
@@ -135,12 +110,12 @@ function M.settings(path, folder)
   return "added"
 end
 
----@param config migrator.Config
+---@param _ migrator.Config
 ---@param sink migrator.Sink
 ---@param args { folder?: string }
-function M.run(config, sink, args)
+function M.run(_, sink, args)
   local folder = (args.folder or M.FOLDER):gsub("^%./", ""):gsub("(.)/+$", "%1")
-  local paths = M.write(config, sink, folder)
+  local paths = M.write(folder)
   local settings = M.settings(SETTINGS, folder)
   sink:line(("%d editor stubs in %s; %s %s"):format(#paths, folder, SETTINGS,
     settings == "kept" and "names it already" or settings == "made" and "is new" or "names it now"))

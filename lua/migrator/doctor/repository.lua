@@ -46,8 +46,7 @@ function M.journal(add, config)
   for _, finding in ipairs(journal.findings) do
     if finding.severity ~= "info" then
       local orphan = finding.rule == "orphan"
-      add("journal", "warn", finding.message, orphan and "add its entry, remove the file, or set orphans = \"allow\""
-        or nil)
+      add("journal", "warn", finding.message, orphan and 'add its entry, remove it, or set orphans = "allow"' or nil)
     end
   end
   return journal
@@ -64,9 +63,8 @@ function M.files(add, journal, applied)
     if not ok then
       err = errors.wrap(err, "internal")
       bad = bad + 1
-      add("files", applied[entry] and "warn" or "fail", tostring(err) .. (applied[entry] and " (it was applied already)"
-        or ""), err.hint,
-        err.code)
+      local message = tostring(err) .. (applied[entry] and " (it was applied already)" or "")
+      add("files", applied[entry] and "warn" or "fail", message, err.hint, err.code)
     end
   end
   if bad == 0 then add("files", "ok", ("every migration can be read, %d KiB"):format((bytes + 1023) // 1024)) end

@@ -78,25 +78,24 @@ end
 local PRIVILEGES = [[
 select pg_catalog.has_database_privilege(current_database(), 'create') as create_schema,
   current_database()::text as database, current_user::text as user,
-  exists (select 1 from pg_catalog.pg_namespace where nspname = $1) as has_schema,
-  exists (select 1 from pg_catalog.pg_namespace where nspname = 'public') as has_public,
-  coalesce((select pg_catalog.has_schema_privilege(n.oid, 'create') from pg_catalog.pg_namespace n where n.nspname =
-    'public'), true) as public,
-  coalesce((select pg_catalog.has_schema_privilege(n.oid, 'usage') from pg_catalog.pg_namespace n where n.nspname = $1),
-    true) as usage,
-  coalesce((select pg_catalog.has_schema_privilege(n.oid, 'create') from pg_catalog.pg_namespace n where n.nspname =
-    $1), true)
-    as create_table]]
+  n.oid is not null as has_schema, p.oid is not null as has_public,
+  coalesce(pg_catalog.has_schema_privilege(p.oid, 'create'), true) as public,
+  coalesce(pg_catalog.has_schema_privilege(n.oid, 'usage'), true) as usage,
+  coalesce(pg_catalog.has_schema_privilege(n.oid, 'create'), true) as create_table
+from (values (1)) one
+  left join pg_catalog.pg_namespace n on n.nspname = $1
+  left join pg_catalog.pg_namespace p on p.nspname = 'public']]
 
 local OF_TABLE = [[
-select pg_catalog.has_table_privilege(c.oid, 'select') as select, pg_catalog.has_table_privilege(c.oid, 'insert') as
-  insert,
-  coalesce((select pg_catalog.has_sequence_privilege(d.objid, 'usage') from pg_catalog.pg_depend d join
-    pg_catalog.pg_class s
-    on s.oid = d.objid and s.relkind = 'S' where d.refobjid = c.oid and d.deptype in ('a', 'i') limit 1), true) as
-      sequence
-from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname =
-  $2]]
+select pg_catalog.has_table_privilege(c.oid, 'select') as select,
+  pg_catalog.has_table_privilege(c.oid, 'insert') as insert,
+  coalesce((select pg_catalog.has_sequence_privilege(d.objid, 'usage') from pg_catalog.pg_depend d
+    join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
+    where d.refobjid = c.oid and d.deptype in ('a', 'i') limit 1), true) as sequence
+from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where n.nspname = $1 and c.relname = $2]]
+
+local AVAILABLE = "select installed_version as installed from pg_catalog.pg_available_extensions where name = $1"
 
 local function lacking(add, conn, tracking, held)
   local user = sql.quote_ident(held.user)
@@ -156,7 +155,7 @@ end
 function M.extensions(add, session, journal)
   local list, names = wanted(journal), {}
   for _, item in ipairs(list) do
-    local found = session.conn:row("select installed_version as installed from pg_catalog.pg_available_extensions where name = $1", item.name)
+    local found = session.conn:row(AVAILABLE, item.name)
     if not found then
       add("extensions", "fail", ("%s (created by %s) is not available on the server"):format(item.name, item.tag),
         "install its package on the server, or allow it in the provider's console", "config")
@@ -174,9 +173,8 @@ function M.lock(add, session)
     add("run lock", "ok", "free")
   else
     add("run lock", "warn", ("held by pid %d, %s, user %s, from %s, since %s UTC"):format(holder.pid,
-      holder.application_name, holder.user,
-      holder.host, holder.since),
-        ("a run is under way; if it is dead: select pg_terminate_backend(%d)"):format(holder.pid))
+      holder.application_name, holder.user, holder.host, holder.since),
+      ("a run is under way; if it is dead: select pg_terminate_backend(%d)"):format(holder.pid))
   end
 end
 

@@ -23,7 +23,7 @@ keep() {
   for old in "$root/$family-"*; do
     case $old in "$root/$key"*) ;; *) rm -rf -- "$old" ;; esac
   done
-  find "$root" -maxdepth 1 -name "$family-*.part*" -mmin +30 -exec rm -rf -- {} +
+  find "$root" -mindepth 1 -maxdepth 1 \( -name '*.part*' -mmin +30 -o -mtime +30 \) -exec rm -rf -- {} +
   part=$root/$key.part-${dir##*-}
   if [ -n "$distrust" ] || ! whole "$root/$key"; then
     mv -T -- "$root/$key" "$part.old" 2>/dev/null && rm -rf -- "$part.old"
@@ -33,7 +33,7 @@ keep() {
 
 usable "$root" || { root=/tmp/migrator-cache-$(id -u); usable "$root" || root=; }
 if [ -z "$distrust" ] && [ -n "$root" ] && whole "$root/$key" && copy "$root/$key" "$dir/data"; then
-  :
+  touch -c -- "$root/$key" # what nobody used for a month is removed
 else
   rm -rf -- "$dir/data"
   make || exit 126

@@ -14,8 +14,9 @@ function M.slug(words)
     errors.raise("usage", { message = ("%q leaves no name: letters and digits are needed"):format(words),
       hint = "migrator new add_orders" })
   end
-  if #slug > LONGEST then errors.raise("usage", ("the name is %d characters long, %d are allowed"):format(#slug,
-    LONGEST)) end
+  if #slug > LONGEST then
+    errors.raise("usage", ("the name is %d characters long, %d are allowed"):format(#slug, LONGEST))
+  end
   return slug
 end
 
@@ -49,9 +50,10 @@ function M.next(entries, names, words, now)
     idx, when, tags[i] = math.max(idx, entry.idx + 1), math.max(when, entry.when + 1), entry.tag
   end
   local style = M.style(tags)
-  local prefix = style == "timestamp" and os.date("!%Y%m%d%H%M%S_", now // 1000) or style == "unix"
-    and ("%d_"):format(now // 1000)
-    or style == "none" and "" or next_index(idx, names)
+  local prefix = ""
+  if style == "timestamp" then prefix = os.date("!%Y%m%d%H%M%S_", now // 1000) end
+  if style == "unix" then prefix = ("%d_"):format(now // 1000) end
+  if style == "index" then prefix = next_index(idx, names) end
   return { idx = idx, tag = prefix .. M.slug(words), when = when }
 end
 

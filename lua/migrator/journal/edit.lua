@@ -1,4 +1,5 @@
----Changes to meta/_journal.json that leave every other byte as it is: entries are found in the text, not printed anew.
+---Changes to meta/_journal.json that leave every other byte as it is: entries are found in the text, not printed
+---anew.
 local cjson = require "cjson"
 local errors = require "migrator.error"
 
@@ -10,8 +11,9 @@ local M = {}
 ---@field close integer byte of its `]`
 ---@field spans { first: integer, last: integer }[] of the entries, in order
 
-local function fail(path) errors.raise("journal", { message = "the entries cannot be found in the journal's text",
-  file = path }) end
+local function fail(path)
+  errors.raise("journal", { message = "the entries cannot be found in the journal's text", file = path })
+end
 
 ---The byte behind the string that begins at `at`.
 local function skip_string(text, at)
@@ -85,14 +87,13 @@ local function style(doc)
   if count > 0 then
     local last, before = M.entry(doc, count), doc.spans[count - 1]
     local lead = doc.text:sub(before and before.last + 1 or doc.open + 1, doc.spans[count].first - 1):match("%s*$")
-    return { lead = lead, key = last:match("^{(%s*)"), close = last:match("(%s*)}$"), colon = last:match('":(%s*)')
-      or " ",
+    return { lead = lead, key = last:match("^{(%s*)"), close = last:match("(%s*)}$"), colon = last:match('":(%s*)'),
       tail = doc.text:sub(doc.spans[count].last + 1, doc.close - 1) }
   end
   if not doc.text:find("\n", 1, true) then return { lead = "", key = "", close = "", colon = "", tail = "" } end
   local newline = doc.text:find("\r\n", 1, true) and "\r\n" or "\n"
-  return { lead = newline .. "    ", key = newline .. "      ", close = newline .. "    ", colon = " ", tail = newline
-    .. "  " }
+  return { lead = newline .. "    ", key = newline .. "      ", close = newline .. "    ", colon = " ",
+    tail = newline .. "  " }
 end
 
 ---@param doc migrator.JournalText
@@ -131,8 +132,9 @@ end
 function M.set(doc, position, key, value)
   local span, entry = doc.spans[position], M.entry(doc, position)
   local from, to = entry:match('"' .. key .. '"%s*:%s*()"?%-?[%d.eE+-]+"?()')
-  if not from then errors.raise("journal", { message = ("entry %d has no %s that could be changed"):format(position,
-    key), file = doc.path }) end
+  if not from then
+    errors.raise("journal", { message = ("entry %d has no %s to change"):format(position, key), file = doc.path })
+  end
   local changed = entry:sub(1, from - 1) .. ("%d"):format(value) .. entry:sub(to)
   return M.parse(doc.text:sub(1, span.first - 1) .. changed .. doc.text:sub(span.last + 1), doc.path)
 end

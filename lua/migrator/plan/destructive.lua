@@ -1,6 +1,5 @@
----What a statement takes away: rows that no later migration brings back, or definitions that somebody may rely on. Told
----from the
----parse tree; where that cannot be had, from the leading key words.
+---What a statement takes away: rows that no later migration brings back, or definitions that somebody may rely on.
+---Told from the parse tree; where that cannot be had, from the leading key words.
 local kinds = require "migrator.plan.kinds"
 local tree = require "migrator.plan.tree"
 
@@ -13,12 +12,13 @@ local M = {}
 ---@field message string
 
 local DATA = { OBJECT_TABLE = "table", OBJECT_FOREIGN_TABLE = "foreign table", OBJECT_SCHEMA = "schema",
-  OBJECT_MATVIEW = "materialized view",
-  OBJECT_SEQUENCE = "sequence", OBJECT_TYPE = "type", OBJECT_DOMAIN = "domain", OBJECT_EXTENSION = "extension" }
+  OBJECT_MATVIEW = "materialized view", OBJECT_SEQUENCE = "sequence", OBJECT_TYPE = "type",
+  OBJECT_DOMAIN = "domain", OBJECT_EXTENSION = "extension" }
 local ON_TABLE = { OBJECT_POLICY = true, OBJECT_TRIGGER = true, OBJECT_RULE = true }
 
-local function finding(rule, loses, object, message) return { rule = rule, loses = loses, object = object,
-  message = message } end
+local function finding(rule, loses, object, message)
+  return { rule = rule, loses = loses, object = object, message = message }
+end
 
 local function words_of(remove_type) return (remove_type:gsub("^OBJECT_", ""):gsub("_", " "):lower()) end
 
@@ -168,10 +168,9 @@ function M.rename_watcher()
     for name, columns in pairs(dropped) do
       if added[name] then
         out[#out + 1] = finding("rename", "data", name,
-          ("drops %s and adds %s on %s in one file: if that is a rename, write ALTER TABLE "
-          .. "%s RENAME COLUMN %s TO %s, or the data is lost"):format(table.concat(columns, ", "),
-            table.concat(added[name], ", "),
-          name, name, columns[1], added[name][1]))
+          ("drops %s and adds %s on %s in one file: if that is a rename, write "
+            .. "ALTER TABLE %s RENAME COLUMN %s TO %s, or the data is lost"):format(table.concat(columns, ", "),
+            table.concat(added[name], ", "), name, name, columns[1], added[name][1]))
       end
     end
     table.sort(out, function(a, b) return a.object < b.object end)

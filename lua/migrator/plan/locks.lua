@@ -8,12 +8,12 @@ local RANK = { [RE] = 1, [SUE] = 2, SHARE = 3, [SRE] = 4, EXCLUSIVE = 5, [AE] = 
 local MODES = { "ACCESS SHARE", "ROW SHARE", RE, SUE, "SHARE", SRE, "EXCLUSIVE", AE }
 
 -- Everything else that ALTER TABLE does takes ACCESS EXCLUSIVE.
-local ALTER = { AT_ValidateConstraint = SUE, AT_SetStatistics = SUE, AT_ClusterOn = SUE, AT_DropCluster = SUE,
-  AT_AttachPartition = SUE,
-  AT_SetOptions = SUE, AT_ResetOptions = SUE, AT_EnableTrig = SRE, AT_EnableAlwaysTrig = SRE,
-    AT_EnableReplicaTrig = SRE,
-  AT_EnableTrigAll = SRE, AT_EnableTrigUser = SRE, AT_DisableTrig = SRE, AT_DisableTrigAll = SRE,
-    AT_DisableTrigUser = SRE }
+local ALTER = {
+  AT_ValidateConstraint = SUE, AT_SetStatistics = SUE, AT_ClusterOn = SUE, AT_DropCluster = SUE,
+  AT_AttachPartition = SUE, AT_SetOptions = SUE, AT_ResetOptions = SUE, AT_EnableTrig = SRE, AT_EnableAlwaysTrig = SRE,
+  AT_EnableReplicaTrig = SRE, AT_EnableTrigAll = SRE, AT_EnableTrigUser = SRE, AT_DisableTrig = SRE,
+  AT_DisableTrigAll = SRE, AT_DisableTrigUser = SRE,
+}
 
 local function alter_mode(cmd)
   local constraint = cmd.subtype == "AT_AddConstraint" and cmd.def and cmd.def.Constraint
@@ -48,8 +48,7 @@ local function policy_lock(node) return AE, tree.relation(node.table) end
 HANDLERS.CreatePolicyStmt, HANDLERS.AlterPolicyStmt = policy_lock, policy_lock
 
 local LOCKING = { OBJECT_TABLE = true, OBJECT_INDEX = true, OBJECT_VIEW = true, OBJECT_MATVIEW = true,
-  OBJECT_TRIGGER = true,
-  OBJECT_POLICY = true, OBJECT_RULE = true, OBJECT_SEQUENCE = true, OBJECT_FOREIGN_TABLE = true }
+  OBJECT_TRIGGER = true, OBJECT_POLICY = true, OBJECT_RULE = true, OBJECT_SEQUENCE = true, OBJECT_FOREIGN_TABLE = true }
 local OF_TABLE = { OBJECT_TRIGGER = true, OBJECT_POLICY = true, OBJECT_RULE = true }
 
 function HANDLERS.DropStmt(node)
@@ -60,8 +59,9 @@ function HANDLERS.DropStmt(node)
 end
 
 function HANDLERS.TruncateStmt(node) return AE, tree.relation(node.relations[1].RangeVar) end
-function HANDLERS.RefreshMatViewStmt(node) return node.concurrent and "EXCLUSIVE" or AE,
-  tree.relation(node.relation) end
+function HANDLERS.RefreshMatViewStmt(node)
+  return node.concurrent and "EXCLUSIVE" or AE, tree.relation(node.relation)
+end
 function HANDLERS.LockStmt(node) return MODES[node.mode], tree.relation(node.relations[1].RangeVar) end
 
 ---A new table locks nothing but what its foreign keys refer to.

@@ -1,7 +1,6 @@
 ---A Plan as one script that psql runs to the same end state, tracking rows included. Only what a run keeps for itself
----(the schema
----`migrator`, where a statement-wise file notes its progress) is left out: a script that failed outside a transaction
----cannot resume.
+---(the schema `migrator`, where a statement-wise file notes its progress) is left out: a script that failed outside a
+---transaction cannot resume.
 local sql = require "migrator.core.sql"
 local tracking_table = require "migrator.tracking"
 
@@ -23,8 +22,8 @@ end
 local GUARD = [[
 DO $migrator$ BEGIN
   IF (SELECT %s FROM %s) <> %s THEN
-    RAISE EXCEPTION 'the tracking table is not as it was when this script was made' USING HINT = 'make it again:
-      migrator plan --sql';
+    RAISE EXCEPTION 'the tracking table is not as it was when this script was made' USING
+      HINT = 'make it again: migrator plan --sql';
   END IF;
 END $migrator$;]]
 
@@ -70,8 +69,9 @@ end
 local function after_control(statement, open)
   local words = statement.words
   if words:find("^BEGIN") or words:find("^START") then return true end
-  if words:find("^COMMIT") or words:find("^END") then return words:find("AND CHAIN") ~= nil
-    and not words:find("AND NO CHAIN") end
+  if words:find("^COMMIT") or words:find("^END") then
+    return words:find("AND CHAIN", 1, true) ~= nil
+  end
   return open
 end
 
@@ -98,8 +98,8 @@ function Script:statements(segment)
   end
   if open then self:put("BEGIN;") end
   for _, statement in ipairs(item.statements) do
-    if statement.words:find("CONCURRENTLY", 1, true) then
-      self:concurrently(statement) else self:statement(statement.text) end
+    local concurrent = statement.words:find("CONCURRENTLY", 1, true)
+    if concurrent then self:concurrently(statement) else self:statement(statement.text) end
     if statement.kind == "control" then open = after_control(statement, open) end
   end
   if not open then self:put("BEGIN;") end

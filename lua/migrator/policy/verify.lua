@@ -120,9 +120,8 @@ local function check_hash(facts, add, entry, row)
   end
 end
 
----The order in which the rows were written is the journal's.
----A warning: `order = "non-linear"` and `migrator baseline` make such rows on purpose, and no later run could mend
----them.
+---The order in which the rows were written is the journal's. A warning: `order = "non-linear"` and `migrator
+---baseline` make such rows on purpose, and no later run could mend them.
 local function check_order(facts, add, found)
   local entry_of = {}
   for entry, match in pairs(found) do entry_of[match.row] = entry end
@@ -160,9 +159,8 @@ local function check_schema(facts, add)
   end
 end
 
----The set, the hashes, no row twice, no INVALID index; the order and constraints that are NOT VALID are warned of, and
----so is an
----edited file where the project allows it (edited = "allow").
+---The set, the hashes, no row twice, no INVALID index; the order and constraints that are NOT VALID are warned of,
+---and so is an edited file where the project allows it (edited = "allow").
 ---@param facts migrator.VerifyFacts
 ---@return migrator.VerifyFinding[]
 function M.strict(facts)

@@ -52,7 +52,8 @@ local function make_exec(conn, counts)
     if type(text) ~= "string" then errors.raise("seed", "seed.exec wants the text of a statement") end
     local found = sql.split(text)
     for _, statement in ipairs(found) do
-      local part = { words = statement.words, text = text:sub(statement.offset, statement.offset + statement.length - 1) }
+      local part = { words = statement.words, text = text:sub(statement.offset,
+        statement.offset + statement.length - 1) }
       local message, hint = script.find_refusal(part)
       if message then errors.raise("seed", { message = message, hint = hint }) end
     end
@@ -67,7 +68,8 @@ local function make_path(folder)
   return function(name)
     if type(name) ~= "string" or name == "" then errors.raise("seed", "the name of a file is a text") end
     if name:sub(1, 1) == "/" or ("/" .. name .. "/"):find("/../", 1, true) then
-      errors.raise("seed", { message = ("%s is outside the tier's folder"):format(name), hint = "keep the data beside the tier" })
+      errors.raise("seed", { message = ("%s is outside the tier's folder"):format(name),
+        hint = "keep the data beside the tier" })
     end
     local path = folder .. "/" .. name
     if not fs.find(path) then errors.raise("seed", { message = "no such file: " .. path }) end
@@ -75,7 +77,8 @@ local function make_path(folder)
   end
 end
 
----@param ctx { conn: migrator.Conn, counts: migrator.SeedCounts, tier: migrator.Tier, config: migrator.Config, environment: migrator.Environment }
+-- -@param ctx { conn: migrator.Conn, counts: migrator.SeedCounts, tier: migrator.Tier, config: migrator.Config,
+-- environment: migrator.Environment }
 ---@return table seed
 function M.new(ctx)
   local conn, counts, tier = ctx.conn, ctx.counts, ctx.tier
@@ -105,7 +108,8 @@ function M.new(ctx)
   local names = {}
   for name in pairs(api) do names[#names + 1] = name end
   return setmetatable(api, { __index = located(tier.folder, function(_, key)
-    errors.raise("seed", { message = ("there is no seed.%s"):format(tostring(key)), hint = suggest.hint(tostring(key), names) })
+    errors.raise("seed", { message = ("there is no seed.%s"):format(tostring(key)), hint = suggest.hint(tostring(key),
+      names) })
   end) })
 end
 

@@ -13,7 +13,8 @@ local M = {}
 ---@field truncates string[] its own tables, emptied before anything else
 ---@field needs string[] names of tiers
 ---@field needs_tables string[] tables that must have rows
----@field tables table<string, { key?: string[], update?: string[], touch?: string, null?: string, insert_missing?: boolean }>
+-- -@field tables table<string, { key?: string[], update?: string[], touch?: string, null?: string, insert_missing?:
+-- boolean }>
 ---@field description string
 ---@field role? string
 ---@field vars? table<string, string>
@@ -55,7 +56,8 @@ local function fits(kind, value)
 end
 
 local WANTS = { integer = "a whole number", list = "a list of names", boolean = "true or false", string = "a text",
-  environments = '"all" or a list of environments', table = "a table", tables = "a table of tables", ["function"] = "a function" }
+  environments = '"all" or a list of environments', table = "a table", tables = "a table of tables",
+    ["function"] = "a function" }
 
 local function check_keys(raw, known, file, what)
   for _, key in ipairs(sorted_keys(raw)) do
@@ -117,8 +119,10 @@ function M.read(raw, found)
     check_keys(options, TABLE_KEYS, file, "tables." .. tostring(name))
   end
   if found.single and not raw.run then fail(file, "a tier in a single file needs run = function(seed) … end") end
-  local tier = { name = raw.name or found.name, order = raw.order, environments = read_environments(raw.environments, file),
-    idempotent = raw.idempotent, truncates = raw.truncates or {}, needs = {}, needs_tables = {}, tables = raw.tables or {},
+  local tier = { name = raw.name or found.name, order = raw.order, environments = read_environments(raw.environments,
+    file),
+    idempotent = raw.idempotent, truncates = raw.truncates or {}, needs = {}, needs_tables = {}, tables = raw.tables
+      or {},
     description = raw.description or "", role = raw.role, vars = raw.vars, run = raw.run, file = file,
     folder = found.folder, files = {} }
   read_needs(tier, raw.needs or {})

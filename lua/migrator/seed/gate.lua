@@ -1,4 +1,5 @@
----May this tier run here? The environment and the host, each a gate of its own; whatever is not known counts as production.
+---May this tier run here? The environment and the host, each a gate of its own; whatever is not known counts as
+---production.
 local errors = require "migrator.error"
 local suggest = require "migrator.lib.suggest"
 local url = require "migrator.lib.url"
@@ -90,7 +91,8 @@ function M.check_truncates(tier, environment, config, conn)
   end
   local stranger = M.find_stranger(config, conn)
   if stranger then
-    errors.raise("config", { message = ("tier %s truncates tables, and %s is not a local host"):format(tier.name, stranger),
+    errors.raise("config", { message = ("tier %s truncates tables, and %s is not a local host"):format(tier.name,
+      stranger),
       file = tier.file, hint = ('name it in migrator.config.lua when that is meant: hosts = { %q }'):format(stranger) })
   end
 end

@@ -22,7 +22,8 @@ function M.check_migrated(config, session)
   local found = engine.plan(config, engine.journal(config), session)
   if #found.problems > 0 then engine.refuse(found) end
   if #found.pending == 0 then return end
-  errors.raise("seed", { message = ("%d migration(s) are pending, first %s"):format(#found.pending, found.pending[1].tag),
+  errors.raise("seed", { message = ("%d migration(s) are pending, first %s"):format(#found.pending,
+    found.pending[1].tag),
     hint = "run `migrator migrate` first", state = "nothing was seeded" })
 end
 
@@ -73,7 +74,8 @@ function M.document(selection, results)
     end
     out.tiers[i] = { tier = result.tier, duration_ms = math.floor(result.elapsed * 1000 + 0.5), tables = list }
   end
-  for i, skipped in ipairs(selection.skipped) do out.skipped[i] = { tier = skipped.tier.name, reason = skipped.reason } end
+  for i, skipped in ipairs(selection.skipped) do out.skipped[i] = { tier = skipped.tier.name,
+    reason = skipped.reason } end
   return out
 end
 

@@ -77,12 +77,13 @@ local function read_array(text, at)
 end
 
 local function read_object(text, at)
-  local out, key = {}, nil
+  local out = {}
   at = skip(text, at + 1)
   if text:byte(at) == 125 then return out, at + 1 end
   while true do
     if text:byte(at) ~= 34 then fail(at, "expected a key") end
     local where = at
+    local key
     key, at = read_string(text, at)
     if out[key] ~= nil then fail(where, ("the key %q stands there twice"):format(key)) end
     at = skip(text, at)
@@ -143,7 +144,8 @@ function M.number(value)
   end
 end
 
-local QUOTED = { ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+local QUOTED = { ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r",
+  ["\t"] = "\\t" }
 
 local function quote(text)
   return '"' .. text:gsub('[%c"\\]', function(c) return QUOTED[c] or ("\\u%04x"):format(c:byte()) end) .. '"'

@@ -28,7 +28,8 @@ local function annotate(err, source, info)
     local file, line = source:place(number)
     errors.add(err, { file = file, line = line, row = number })
   end
-  err.message = ("%s%s%s: %s"):format(info.name, source.raw and "" or ", row " .. number, column and ", column " .. column or "",
+  err.message = ("%s%s%s: %s"):format(info.name, source.raw and "" or ", row " .. number, column and ", column "
+    .. column or "",
     err.message)
   return err
 end
@@ -45,8 +46,9 @@ end
 local function send_raw(conn, source, target)
   local reader = source.reader
   local handle <close> = assert(io.open(reader.path, "rb"))
-  local copy <close> = conn:copy_in(("copy %s (%s) from stdin with (format csv, header true, delimiter %s, null %s)"):format(
-    target, table.concat(idents(source.columns), ", "), sql.quote_literal(reader.delimiter), sql.quote_literal(reader.null)))
+  local copy <close> = conn:copy_in(("copy %s (%s) from stdin with (format csv, header true, delimiter %s, null %s)")
+    :format(target, table.concat(idents(source.columns), ", "), sql.quote_literal(reader.delimiter),
+      sql.quote_literal(reader.null)))
   local line = 1
   while true do
     local text, rest = handle:read(CHUNK, "L")
@@ -120,15 +122,18 @@ local function check_keys(conn, staged, source, info, key)
   local found = conn:row(("select min(%s) as row from %s where %s is null having count(*) > 0"):format(row, staged,
     table.concat(columns, " is null or ")))
   if found then fail_row(source, info, found.row, "the key (" .. table.concat(key, ", ") .. ") has no value") end
-  found = conn:row(("select min(%s) as first, max(%s) as row from %s group by %s having count(*) > 1 order by 2 limit 1")
+  found = conn:row(
+    ("select min(%s) as first, max(%s) as row from %s group by %s having count(*) > 1 order by 2 limit 1")
     :format(row, row, staged, table.concat(columns, ", ")))
   if found then
-    fail_row(source, info, found.row, ("it has the same key (%s) as row %d"):format(table.concat(key, ", "), found.first))
+    fail_row(source, info, found.row, ("it has the same key (%s) as row %d"):format(table.concat(key, ", "),
+      found.first))
   end
 end
 
 -- No equality is defined for these: their texts are compared.
-local NO_EQUALITY = { json = true, xml = true, point = true, polygon = true, path = true, box = true, lseg = true, line = true,
+local NO_EQUALITY = { json = true, xml = true, point = true, polygon = true, path = true, box = true, lseg = true,
+  line = true,
   circle = true }
 
 local function differs(info, columns)
@@ -157,9 +162,11 @@ local function insert_text(info, source, staged, opts)
     action = ("update set %s where %s"):format(table.concat(set, ", "), differs(info, opts.update))
   end
   local list = table.concat(columns, ", ")
-  return ([[with written as (insert into %s as migrator_target (%s) %sselect %s from %s where "%s" <= $1::int8 order by "%s"
+  return ([[with written as (insert into %s as migrator_target (%s) %sselect %s from %s where "%s" <= $1::int8 order
+    by "%s"
   on conflict (%s) do %s returning (xmax = 0) as created)
-select count(*) filter (where created) as created, count(*) filter (where not created) as updated from written]]):format(
+select count(*) filter (where created) as created, count(*) filter (where not created) as updated from
+  written]]):format(
     info.quoted, list, identity, list, staged, ROW, ROW, table.concat(idents(opts.key), ", "), action)
 end
 
@@ -187,7 +194,8 @@ local function insert(conn, text, source, info, opts)
   if not errors.is(result, "sql") then error(result, 0) end
   if result.sqlstate == "42P10" then
     errors.raise("seed", { message = ("%s has no unique constraint or index on (%s)"):format(info.name,
-      table.concat(opts.key, ", ")), hint = "seed.upsert needs one, over exactly these columns", sqlstate = result.sqlstate })
+      table.concat(opts.key, ", ")), hint = "seed.upsert needs one, over exactly these columns",
+        sqlstate = result.sqlstate })
   end
   if not result.sqlstate:find("^2[23]") then error(result, 0) end
   conn:exec("rollback to savepoint migrator_seed")

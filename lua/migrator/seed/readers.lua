@@ -1,4 +1,5 @@
----Rows from files: CSV as in RFC 4180, JSON lines, JSON. Read as they are asked for; every complaint names file and line.
+---Rows from files: CSV as in RFC 4180, JSON lines, JSON. Read as they are asked for; every complaint names file and
+---line.
 local db = require "migrator.db"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
@@ -62,8 +63,10 @@ local function open(format, path, opts, origin)
   local found = fs.find(path)
   if not found then errors.raise("seed", { message = "no such file: " .. path, file = path }) end
   local handle, why = io.open(path, "rb")
-  if not handle or found.type ~= "file" then errors.raise("seed", { message = "cannot read " .. (why or path), file = path }) end
-  return setmetatable({ format = format, path = path, opts = opts, handle = handle, line = 0, origin = origin, count = 0 }, Reader)
+  if not handle or found.type ~= "file" then errors.raise("seed", { message = "cannot read " .. (why or path),
+    file = path }) end
+  return setmetatable({ format = format, path = path, opts = opts, handle = handle, line = 0, origin = origin,
+    count = 0 }, Reader)
 end
 
 local CSV_OPTIONS = { delimiter = "string", null = "string", header = "boolean", columns = "table" }
@@ -74,7 +77,8 @@ local function check_options(opts, known)
   table.sort(names)
   for key, value in pairs(opts or {}) do
     if not known[key] then
-      errors.raise("seed", { message = ("unknown option %q"):format(tostring(key)), hint = suggest.hint(tostring(key), names)
+      errors.raise("seed", { message = ("unknown option %q"):format(tostring(key)), hint = suggest.hint(tostring(key),
+        names)
         or "options: " .. table.concat(names, ", ") })
     end
     if type(value) ~= known[key] then errors.raise("seed", ("option %s is a %s"):format(key, known[key])) end
@@ -121,7 +125,8 @@ local function split_record(self, text, line)
     n = n + 1
     if text:sub(at, at) == '"' then
       out[n], at = read_quoted(self, text, at, line)
-      if at <= #text and text:sub(at, at) ~= delimiter then self:fail("something stands behind a closing quote", line) end
+      if at <= #text and text:sub(at, at) ~= delimiter then self:fail("something stands behind a closing quote",
+        line) end
     else
       local stop = text:find(delimiter, at, true) or #text + 1
       local value = text:sub(at, stop - 1)
@@ -180,7 +185,8 @@ local function decode(self, text, line)
   local value, problem = json.decode(text)
   if not problem then return value end
   local extra, column = sql.position(text, math.max(1, math.min(problem.at, #text)))
-  errors.raise("seed", { message = "not valid JSON: " .. problem.message, file = self.path, line = line + extra - 1, column = column })
+  errors.raise("seed", { message = "not valid JSON: " .. problem.message, file = self.path, line = line + extra - 1,
+    column = column })
 end
 
 local function next_jsonl(self)

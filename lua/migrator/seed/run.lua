@@ -14,7 +14,8 @@ local M = {}
 
 ---@class migrator.SeedResult
 ---@field tier string
----@field tables table<string, { truncated?: integer, created?: integer, updated?: integer, unchanged?: integer, copied?: integer, written?: integer, deleted?: integer }>
+-- -@field tables table<string, { truncated?: integer, created?: integer, updated?: integer, unchanged?: integer,
+-- copied?: integer, written?: integer, deleted?: integer }>
 ---@field counts migrator.SeedCounts
 ---@field elapsed number seconds
 
@@ -32,7 +33,8 @@ local function rows_of(file, options)
   return rows
 end
 
----A data file is upserted by the table's key; only a tier that is not idempotent, without a key among the file's columns, adds.
+---A data file is upserted by the table's key; only a tier that is not idempotent, without a key among the file's
+---columns, adds.
 local function run_data(ctx, file)
   local options = ctx.tier.tables[file.table] or {}
   local info = values.table(ctx.conn, file.table)
@@ -48,7 +50,8 @@ local function run_data(ctx, file)
     local add = options.insert_missing and load_rows.insert_missing or load_rows.upsert
     add(ctx.conn, ctx.counts, file.table, { key = key, rows = rows, update = options.update, touch = options.touch })
   elseif ctx.tier.idempotent or options.key then
-    errors.raise("seed", { message = ("the rows have no key of %s, so a second run would add them again"):format(file.table),
+    errors.raise("seed",
+      { message = ("the rows have no key of %s, so a second run would add them again"):format(file.table),
       file = file.path, hint = ("give the tier tables = { %s = { key = { … } } }"):format(file.table) })
   else
     load_rows.copy(ctx.conn, ctx.counts, file.table, nil, rows)
@@ -59,7 +62,8 @@ local function check_needs(ctx)
   for _, name in ipairs(ctx.tier.needs_tables) do
     local info = values.table(ctx.conn, name)
     if not ctx.conn:value(("select exists (select 1 from %s)"):format(info.quoted)) then
-      errors.raise("seed", { message = ("table %s is empty, and this tier needs its rows"):format(name), file = ctx.tier.file,
+      errors.raise("seed", { message = ("table %s is empty, and this tier needs its rows"):format(name),
+        file = ctx.tier.file,
         hint = "run the tier that fills it first" })
     end
   end
@@ -104,7 +108,8 @@ end
 ---@return migrator.SeedResult
 function M.tier(config, conn, tier, environment, emit)
   local started = clock.now()
-  local counts = counts_of.new(function(name, field, n) emit("rows", { tier = tier, table = name, field = field, n = n }) end)
+  local counts = counts_of.new(function(name, field, n) emit("rows", { tier = tier, table = name, field = field,
+    n = n }) end)
   local ctx = { conn = conn, counts = counts, tier = tier, config = config, environment = environment,
     say = function(...)
       local out = table.pack(...)
@@ -136,7 +141,8 @@ local function check_tables(conn, tier)
   for name in pairs(tier.tables) do look(name, tier.file) end
 end
 
----Runs the tiers in the order given. Raises at the first that fails; what earlier tiers did is in the error's `results`.
+---Runs the tiers in the order given. Raises at the first that fails; what earlier tiers did is in the error's
+---`results`.
 ---@param config migrator.Config
 ---@param conn migrator.Conn
 ---@param tiers migrator.Tier[] of tiers.select
@@ -148,7 +154,8 @@ function M.tiers(config, conn, tiers, emit, environment)
   environment = environment or gate.environment(config)
   for _, tier in ipairs(tiers) do
     local objection = gate.find_objection(tier, environment)
-    if objection then errors.raise("config", { message = ("tier %s is %s"):format(tier.name, objection), file = tier.file }) end
+    if objection then errors.raise("config", { message = ("tier %s is %s"):format(tier.name, objection),
+      file = tier.file }) end
     gate.check_truncates(tier, environment, config, conn)
     check_tables(conn, tier)
   end

@@ -1,4 +1,5 @@
----The files of a tier that are programs: SQL, sent statement by statement, and Lua, which sees `seed`. Checked before, run later.
+---The files of a tier that are programs: SQL, sent statement by statement, and Lua, which sees `seed`. Checked
+---before, run later.
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
 local kinds = require "migrator.plan.kinds"
@@ -69,7 +70,8 @@ end
 local function annotate(err, file, list, statement)
   if not errors.is(err) then return err end
   local line, column = statements.locate(list.source, statement, math.max(err.position or 1, 1))
-  return errors.add(err, { file = file.path, line = line, column = column, snippet = statements.line_at(list.source, line),
+  return errors.add(err, { file = file.path, line = line, column = column, snippet = statements.line_at(list.source,
+    line),
     statement = statement.text })
 end
 
@@ -77,8 +79,10 @@ end
 ---@param counts migrator.SeedCounts
 function M.count(counts, statement, result)
   local verb = statement.words:match("^%S+")
-  if result.affected == 0 or not (verb == "INSERT" or verb == "UPDATE" or verb == "DELETE" or verb == "MERGE") then return end
-  local text = statement.text:gsub("^%s*%a+%s+", "", 1):gsub("^[Ii][Nn][Tt][Oo]%s+", ""):gsub("^[Ff][Rr][Oo][Mm]%s+", "")
+  if result.affected == 0 or not (verb == "INSERT" or verb == "UPDATE" or verb == "DELETE"
+    or verb == "MERGE") then return end
+  local text = statement.text:gsub("^%s*%a+%s+", "", 1):gsub("^[Ii][Nn][Tt][Oo]%s+", ""):gsub("^[Ff][Rr][Oo][Mm]%s+",
+    "")
     :gsub("^[Oo][Nn][Ll][Yy]%s+", "")
   local name = text:match("^[%w_.\"]+") or "?"
   local field = "written"

@@ -1,4 +1,5 @@
----Rows, whatever they come from (a list, an iterator, a file), as one thing: columns, then converted values one row after another.
+---Rows, whatever they come from (a list, an iterator, a file), as one thing: columns, then converted values one row
+---after another.
 local db = require "migrator.db"
 local errors = require "migrator.error"
 local readers = require "migrator.seed.readers"
@@ -35,7 +36,8 @@ local function iterate(rows)
   if readers.is_reader(rows) then return function() return rows:next() end end
   if type(rows) == "function" then return rows end
   if type(rows) ~= "table" then
-    errors.raise("seed", { message = "rows is a list, an iterator or a file (seed.csv, seed.jsonl), not a " .. type(rows) })
+    errors.raise("seed", { message = "rows is a list, an iterator or a file (seed.csv, seed.jsonl), not a "
+      .. type(rows) })
   end
   local i = 0
   return function()
@@ -55,10 +57,12 @@ end
 ---@param columns? string[] default: the file's header, the keys of the rows; for an iterator, those of the first row
 ---@return migrator.SeedSource
 function M.new(rows, columns)
-  local self = setmetatable({ rows = 0, reader = readers.is_reader(rows) and rows or nil, iterate = iterate(rows) }, Source)
+  local self = setmetatable({ rows = 0, reader = readers.is_reader(rows) and rows or nil, iterate = iterate(rows) },
+    Source)
   self.origin = self.reader and self.reader.origin or "lua"
   self.columns = columns or columns_of(self, rows)
-  local header = self.reader and self.reader.format == "csv" and self.reader.opts.header ~= false and self.reader.count == 0
+  local header = self.reader and self.reader.format == "csv" and self.reader.opts.header ~= false
+    and self.reader.count == 0
     and not self.reader.opts.columns and self.reader.header
   self.raw = header and table.concat(header, "\0") == table.concat(self.columns, "\0") or false
   return self

@@ -1,4 +1,5 @@
----Finds the tiers in the folder of seeds, and puts them in order. Everything that can be wrong without a database is found here.
+---Finds the tiers in the folder of seeds, and puts them in order. Everything that can be wrong without a database is
+---found here.
 local declare = require "migrator.seed.declare"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
@@ -33,7 +34,8 @@ local function add_file(tier, name)
     tier.files[#tier.files + 1] = { path = path, name = name, kind = kind, table = rest, number = tonumber(number) }
     return nil
   end
-  if number then fail(path, ("a tier cannot run a .%s file"):format(kind), "sql, csv, json, jsonl and lua are known") end
+  if number then fail(path, ("a tier cannot run a .%s file"):format(kind),
+    "sql, csv, json, jsonl and lua are known") end
   local ending = name:match("%.(%w+)$")
   if MUST_RUN[ending] and not name:find("^_") then
     fail(path, "the file has no number, so it would never run", ("call it 10_%s, or _%s when another file requires it")
@@ -54,7 +56,8 @@ local function read_files(tier)
     fail(data, "nothing reads this file", "number it (10_table.csv), or write a .lua file that reads it")
   end
   if #tier.files == 0 and not tier.run then
-    fail(tier.file, ("tier %s has nothing to run"):format(tier.name), "put files called 10_name.sql (csv, json, jsonl, lua) beside it")
+    fail(tier.file, ("tier %s has nothing to run"):format(tier.name),
+      "put files called 10_name.sql (csv, json, jsonl, lua) beside it")
   end
 end
 
@@ -66,13 +69,15 @@ local function find(config, seeds)
     local single = not is_folder and name:match("^([^._].*)%.lua$")
     local own = path .. "/tier.lua"
     if single then
-      out[#out + 1] = declare.read(evaluate(config, path, seeds), { name = single, file = path, folder = seeds, single = true })
+      out[#out + 1] = declare.read(evaluate(config, path, seeds), { name = single, file = path, folder = seeds,
+        single = true })
     elseif is_folder and fs.find(own) then
       local tier = declare.read(evaluate(config, own, path), { name = name, file = own, folder = path })
       read_files(tier)
       out[#out + 1] = tier
     elseif is_folder and name:sub(1, 1) ~= "." and name:sub(1, 1) ~= "_" then
-      fail(path, "the folder has no tier.lua, so it would never run", "declare the tier there, or call the folder _" .. name)
+      fail(path, "the folder has no tier.lua, so it would never run", "declare the tier there, or call the folder _"
+        .. name)
     end
   end
   return out
@@ -134,7 +139,8 @@ function M.load(config)
   local seeds = config.seeds
   local found = fs.find(seeds)
   if not found or found.type ~= "directory" then
-    fail(seeds, "no folder of seeds at " .. seeds, "name it with --seeds, MIGRATOR_SEEDS or `seeds` in migrator.config.lua")
+    fail(seeds, "no folder of seeds at " .. seeds,
+      "name it with --seeds, MIGRATOR_SEEDS or `seeds` in migrator.config.lua")
   end
   local tiers = find(config, seeds)
   local by_name = check_unique(tiers)
@@ -149,7 +155,8 @@ end
 ---@field tiers migrator.Tier[] to run, in order
 ---@field skipped { tier: migrator.Tier, reason: string }[]
 
----Which tiers run here. A tier that is asked for by name and may not run is an error; otherwise it is skipped, with the reason.
+---Which tiers run here. A tier that is asked for by name and may not run is an error; otherwise it is skipped, with
+---the reason.
 ---@param config migrator.Config
 ---@param names? string[]
 ---@return migrator.SeedSelection

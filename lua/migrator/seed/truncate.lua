@@ -33,8 +33,10 @@ function M.run(conn, counts, names, allowed)
   if #names == 0 then return end
   local stranger = conn:row(STRANGERS, values.array(oids))
   if stranger then
-    errors.raise("seed", { message = ("cannot empty %s: %s refers to it (%s) and is not among the tables to empty"):format(
-      stranger.own, stranger.other, stranger.name), hint = ("add %s to `truncates` if its rows may go too"):format(stranger.other) })
+    errors.raise("seed",
+      { message = ("cannot empty %s: %s refers to it (%s) and is not among the tables to empty"):format(
+      stranger.own, stranger.other, stranger.name),
+        hint = ("add %s to `truncates` if its rows may go too"):format(stranger.other) })
   end
   for i, name in ipairs(names) do counts:add(name, "truncated", conn:value("select count(*) from " .. quoted[i])) end
   conn:exec("truncate " .. table.concat(quoted, ", "))

@@ -11,7 +11,8 @@ local M = {}
 ---@field name string as given
 ---@field quoted string
 ---@field oid integer
----@field columns table<string, { name: string, type: string, kind: string, generated: boolean, identity: string, element: string }>
+-- -@field columns table<string, { name: string, type: string, kind: string, generated: boolean, identity: string,
+-- element: string }>
 ---@field names string[] in the table's order
 ---@field primary string[] columns of the primary key
 
@@ -36,7 +37,8 @@ end
 
 local function unknown_table(conn, name)
   local names = {}
-  for _, row in ipairs(conn:exec([[select case when pg_catalog.pg_table_is_visible(oid) then '' else relnamespace::regnamespace::text || '.' end
+  for _, row in ipairs(conn:exec([[select case when pg_catalog.pg_table_is_visible(oid) then '' else
+    relnamespace::regnamespace::text || '.' end
     || relname as name from pg_catalog.pg_class where relkind in ('r', 'p')
     and relnamespace::regnamespace::text not in ('pg_catalog', 'information_schema', 'pg_toast')]])) do
     names[#names + 1] = row.name

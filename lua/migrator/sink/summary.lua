@@ -10,7 +10,7 @@ local function what(ctx, name)
     return ("%d applied, %d pending"):format(#results.migrate.outcome.applied, #results.migrate.outcome.pending)
   end
   if name == "verify" and results.verdict then return ("%d findings"):format(#results.verdict.findings) end
-  if name == "seed" and results.seeds then return ("%d tier(s)"):format(#results.seeds) end
+  if name == "seed" and results.seeds then return ("%d tier(s)"):format(#results.seeds.results) end
   return ""
 end
 

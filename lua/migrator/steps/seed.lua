@@ -11,7 +11,7 @@ return function(given)
     name = "seed", needs = { "dsn" }, options = opts,
     check = function(ctx) seeds.load(ctx:config_for { seeds = opts.dir }, opts.tiers) end,
     run = function(ctx)
-      local config = ctx:config_for { seeds = opts.dir }
+      local config = ctx:config_for({ seeds = opts.dir }, ctx.migrate_config)
       local conn <close> = engine.connect(config, ctx.deadline)
       ctx.results.seeds = seeds.run(config, conn, opts.tiers, ctx.sink)
     end,

@@ -9,6 +9,8 @@ local options = require "migrator.steps.options"
 local KNOWN = { proxy = "table", database = "table" }
 local BUDGET = { every = "duration", timeout = "duration" }
 
+local FIRST_PAUSE = 0.05 -- what was only just started is there in a moment; `every` is for what takes longer
+
 local function budget(given, every, timeout)
   local out = options.check("wait", given or {}, BUDGET)
   return { every = out.every or every, timeout = out.timeout or timeout }
@@ -17,7 +19,7 @@ end
 local function wait_database(ctx, config, limits)
   local deadline = clock.deadline(limits.timeout)
   if ctx.deadline then deadline = math.min(deadline, ctx.deadline) end
-  local tries = 0
+  local tries, pause = 0, FIRST_PAUSE
   while true do
     tries = tries + 1
     local ok, result = pcall(function()
@@ -29,14 +31,13 @@ local function wait_database(ctx, config, limits)
     end)
     if ok then return result, tries end
     local worth = errors.is(result, "timeout") or (errors.is(result, "connect") and result.retry)
-    if not worth or clock.now() + limits.every > deadline then
-      if ctx.proxy and not ctx.proxy:alive() then
-        errors.raise("proxy", { message = "the proxy ended while we waited for the database", detail = ctx.proxy:log_tail(20),
-          cause = result })
-      end
-      error(result, 0)
+    if ctx.proxy and not ctx.proxy:alive() then
+      errors.raise("proxy", { message = "the proxy ended while we waited for the database", detail = ctx.proxy:log_tail(20),
+        cause = result })
     end
-    clock.sleep(limits.every)
+    if not worth or clock.now() + pause > deadline then error(result, 0) end
+    clock.sleep(pause)
+    pause = math.min(limits.every, pause * 2)
   end
 end
 

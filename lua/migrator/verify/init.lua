@@ -1,8 +1,6 @@
 ---Layer 2: the independent check. Shares no code with the runner but the libpq driver: another reader of the journal
----(PostgreSQL's
----JSON parser), another SHA-256 (PostgreSQL's), a session of its own in a READ ONLY transaction. A spec walks the
----`require`s of
----this folder and fails when they reach the runner's.
+---(PostgreSQL's JSON parser), another SHA-256 (PostgreSQL's), a session of its own in a READ ONLY transaction. A spec
+---walks the `require`s of this folder and fails when they reach the runner's.
 local catalog = require "migrator.verify.catalog"
 local db = require "migrator.db"
 local errors = require "migrator.error"
@@ -84,8 +82,8 @@ end
 local function gather(conn, opts)
   local facts = { allow = opts.allow or {} }
   local names = conn:row([[select pg_catalog.current_database()::text as database, current_user::text as user,
-    pg_catalog.format('%I.%I', $1::text, $2::text) as table]], opts.schema or "drizzle", opts.table or
-      "__drizzle_migrations")
+    pg_catalog.format('%I.%I', $1::text, $2::text) as table]], opts.schema or "drizzle",
+    opts.table or "__drizzle_migrations")
   facts.database, facts.user, facts.table = names.database, names.user, names.table
   facts.entries, facts.journal = reader.read(conn, opts.dir)
   facts.tracked, facts.rows = catalog.rows(conn, opts.schema or "drizzle", opts.table or "__drizzle_migrations")
@@ -109,8 +107,8 @@ local function judge(policy, name, facts)
   end
   for i, finding in ipairs(findings) do
     if type(finding) ~= "table" or not SEVERITIES[finding.severity] or type(finding.message) ~= "string" then
-      errors.raise("script", { message = ("finding %d of the verify policy %s has no severity (error, warning, info) or no message")
-        :format(i, name) })
+      errors.raise("script", { message = ("finding %d of the verify policy %s has no severity or no message"):format(i,
+        name), hint = "severity is error, warning or info" })
     end
   end
   if #findings == 0 and next(findings) ~= nil then

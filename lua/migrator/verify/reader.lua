@@ -1,6 +1,5 @@
 ---The journal and its files, read a second time and by other means than the runner's: PostgreSQL parses the JSON and
----computes
----the digests, and the replacement of invalid UTF-8 is this file's own.
+---computes the digests, and the replacement of invalid UTF-8 is this file's own.
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
 
@@ -26,7 +25,8 @@ local function refuse(path, message, fields)
   errors.raise("journal", fields)
 end
 
--- What a first byte promises: how many bytes follow, and between which bounds the second must be (Unicode, table 3-7).
+-- What a first byte promises: how many bytes follow, and between which bounds the second must be (Unicode, table
+-- 3-7).
 local function expectation(byte)
   if byte >= 0xC2 and byte <= 0xDF then return 1, 0x80, 0xBF end
   if byte == 0xE0 then return 2, 0xA0, 0xBF end
@@ -38,7 +38,8 @@ local function expectation(byte)
   return nil
 end
 
----The length of the sequence at `at`, and whether it is a whole one; a broken one counts up to the byte that breaks it.
+---The length of the sequence at `at`, and whether it is a whole one; a broken one counts up to the byte that breaks
+---it.
 local function sequence(bytes, at)
   local follow, low, high = expectation(bytes:byte(at))
   if not follow then return 1, false end
@@ -103,9 +104,9 @@ end
 
 local function check_entry(path, row)
   if row.tag_kind ~= "string" or row.tag == "" then refuse(path, ("entry %d has no tag"):format(row.position)) end
-  if row.tag:find("/", 1, true) then refuse(path, ("entry %d (%s): a tag cannot hold a slash"):format(row.position,
-    row.tag)) end
-  if not row.whole then refuse(path, ("entry %d (%s): `when` is not a whole number"):format(row.position, row.tag)) end
+  local name = ("entry %d (%s)"):format(row.position, row.tag)
+  if row.tag:find("/", 1, true) then refuse(path, name .. ": a tag cannot hold a slash") end
+  if not row.whole then refuse(path, name .. ": `when` is not a whole number") end
 end
 
 local function parse(conn, path)

@@ -8,7 +8,8 @@ describe("seed.json", function()
   end
 
   it("keeps empty lists, whole 64-bit numbers and short decimals as they were (R91, R99)", function()
-    for _, text in ipairs { "[]", "{}", '{"a":[],"b":{}}', "9223372036854775807", "0.1", "0.000125", "null", "[null,true,false]",
+    for _, text in ipairs { "[]", "{}", '{"a":[],"b":{}}', "9223372036854775807", "0.1", "0.000125", "null",
+      "[null,true,false]",
       '"tab\\tquote\\"back\\\\slash"' } do
       assert.equal(text, round(text))
     end

@@ -16,11 +16,13 @@ describe("seed.csv", function()
   end)
 
   it("takes another delimiter, another NULL and no header", function()
-    assert.same({ { a = db.null, b = "" } }, all("\\N;\n", { delimiter = ";", null = "\\N", header = false, columns = { "a", "b" } }))
+    assert.same({ { a = db.null, b = "" } }, all("\\N;\n", { delimiter = ";", null = "\\N", header = false,
+      columns = { "a", "b" } }))
   end)
 
   it("names the line of what is wrong (R89)", function()
-    local cases = { ["a,b\n1\n"] = 2, ['a\n"1\n2\n'] = 2, ['a\n1"2\n'] = 2, ['a\nb\n"1"2\n'] = 3, ["a,a\n"] = 1, [""] = 1 }
+    local cases = { ["a,b\n1\n"] = 2, ['a\n"1\n2\n'] = 2, ['a\n1"2\n'] = 2, ['a\nb\n"1"2\n'] = 3, ["a,a\n"] = 1,
+      [""] = 1 }
     for text, line in pairs(cases) do
       local ok, err = pcall(all, text)
       assert.is_false(ok, text)

@@ -11,7 +11,8 @@ local function config(files, environment, more)
 end
 
 local function tier(order, rest)
-  return ('return { order = %d, environments = "all", idempotent = true, run = function() end%s }'):format(order, rest or "")
+  return ('return { order = %d, environments = "all", idempotent = true, run = function() end%s }'):format(order, rest
+    or "")
 end
 
 local function refusal(files, environment, names, more)
@@ -24,7 +25,8 @@ end
 
 describe("seed.tiers.load", function()
   it("puts tiers in order of need, then of declared order (R83, R94)", function()
-    local found = tiers.load(config { ["c.lua"] = tier(1, ', needs = { "a" }'), ["a.lua"] = tier(3), ["b.lua"] = tier(2) })
+    local found = tiers.load(config { ["c.lua"] = tier(1, ', needs = { "a" }'), ["a.lua"] = tier(3),
+      ["b.lua"] = tier(2) })
     local names = {}
     for i, item in ipairs(found) do names[i] = item.name end
     assert.same({ "a", "c", "b" }, names)
@@ -47,17 +49,20 @@ describe("seed.tiers.load", function()
     local cases = {
       ["order 1 is used"] = { ["a.lua"] = tier(1), ["b.lua"] = tier(1) },
       ["the name x is used"] = { ["a.lua"] = tier(1, ', name = "x"'), ["b.lua"] = tier(2, ', name = "x"') },
-      ["in a circle: a %-> b %-> a"] = { ["a.lua"] = tier(1, ', needs = { "b" }'), ["b.lua"] = tier(2, ', needs = { "a" }') },
+      ["in a circle: a %-> b %-> a"] = { ["a.lua"] = tier(1, ', needs = { "b" }'),
+        ["b.lua"] = tier(2, ', needs = { "a" }') },
       ["there is no such tier"] = { ["a.lua"] = tier(1, ', needs = { "z" }') },
       ['lacks "idempotent"'] = { ["a.lua"] = 'return { order = 1, environments = "all", run = print }' },
-      ["no environment \"prod\""] = { ["a.lua"] = 'return { order = 1, environments = { "prod" }, idempotent = true, run = print }' },
+      ["no environment \"prod\""] = {
+        ["a.lua"] = 'return { order = 1, environments = { "prod" }, idempotent = true, run = print }' },
       ["cannot be for production"] = { ["a.lua"] = tier(1, ', truncates = { "t" }') },
       ["has no number"] = { ["a/tier.lua"] = tier(1), ["a/users.sql"] = "select 1" },
       ["nothing reads this file"] = { ["a/tier.lua"] = 'return { order = 1, environments = "all", idempotent = true }',
         ["a/users.csv"] = "a\n", ["a/1_b.csv"] = "a\n" },
       ["has no tier.lua"] = { ["a/1_x.sql"] = "select 1" },
       ["would end it"] = { ["a/tier.lua"] = tier(1), ["a/1_x.sql"] = "select 1;\ncommit;" },
-      ["cannot run in a transaction"] = { ["a/tier.lua"] = tier(1), ["a/1_x.sql"] = "create index concurrently i on t (a)" },
+      ["cannot run in a transaction"] = { ["a/tier.lua"] = tier(1),
+        ["a/1_x.sql"] = "create index concurrently i on t (a)" },
       ["only what it declares"] = { ["a/tier.lua"] = tier(1), ["a/1_x.sql"] = "truncate users" },
     }
     for message, files in pairs(cases) do assert.truthy(refusal(files).message:find(message), message) end
@@ -92,7 +97,8 @@ describe("seed.tiers.select", function()
   end)
 
   it("truncates on local hosts and on those named only (R85)", function()
-    for _, url in ipairs { "postgres://localhost/x", "postgres://127.0.0.1/x", "postgres:///x?host=/tmp", "postgres://[::1]/x" } do
+    for _, url in ipairs { "postgres://localhost/x", "postgres://127.0.0.1/x", "postgres:///x?host=/tmp",
+      "postgres://[::1]/x" } do
       assert.equal(2, #tiers.select(config(files, nil, { url = url })).tiers)
     end
     local far = "postgres://db.example.com/x"

@@ -5,7 +5,8 @@ describe("seed.values.convert", function()
   local function text(value, column, origin) return values.convert(value, column, origin or "lua") end
 
   it("writes arrays, vectors, json and bytea as their types take them (R91)", function()
-    assert.equal('{"a\\"b","c\\\\d",NULL,"",t}', text({ 'a"b', "c\\d", db.null, "", true }, { is_array = true, element = "text" }))
+    assert.equal('{"a\\"b","c\\\\d",NULL,"",t}', text({ 'a"b', "c\\d", db.null, "", true }, { is_array = true,
+      element = "text" }))
     assert.equal("{{1,2},{3,4}}", text({ { 1, 2 }, { 3, 4 } }, { is_array = true, element = "int4" }))
     assert.equal("[0.1,-2,3e-05]", text({ 0.1, -2, 3e-5 }, { kind = "vector" }))
     assert.equal('{"a":[1,2]}', text({ a = { 1, 2 } }, { kind = "jsonb" }))

@@ -75,7 +75,8 @@ local function look(root, sink)
   elseif drizzle then -- drizzle-kit's own default
     dir, why = "drizzle", drizzle.file
   end
-  return { dir = dir or "migrations", why = why, schema = drizzle and drizzle.schema, table = drizzle and drizzle.table }
+  drizzle = drizzle or {}
+  return { dir = dir or "migrations", why = why, schema = drizzle.schema, table = drizzle.table }
 end
 
 local function settings(found)
@@ -126,8 +127,8 @@ local function write_files(root, found)
 end
 
 -- A .luarc.json that cannot be merged stops nothing: the scaffold stands without it.
-local function write_types(config, sink, root, result)
-  types.write(config, sink, root .. "/" .. types.FOLDER)
+local function write_types(sink, root, result)
+  types.write(root .. "/" .. types.FOLDER)
   local ok, outcome = pcall(types.settings, root .. "/.luarc.json", types.FOLDER)
   if not ok then
     if not errors.is(outcome, "config") then error(outcome, 0) end
@@ -170,17 +171,17 @@ local function tell(sink, root, found, result)
   for _, line in ipairs(next_steps(root, found, result)) do sink:line("  " .. line) end
 end
 
----@param config migrator.Config
+---@param _ migrator.Config
 ---@param sink migrator.Sink
 ---@param args { folder?: string }
-function M.run(config, sink, args)
+function M.run(_, sink, args)
   local root = (args.folder or "."):gsub("(.)/+$", "%1")
   if fs.find(root) and not is_folder(root) then
     errors.raise("usage", { message = root .. " is a file, not a folder" })
   end
   local found = look(root, sink)
   local result = write_files(root, found)
-  write_types(config, sink, root, result)
+  write_types(sink, root, result)
   tell(sink, root, found, result)
   local array = require("migrator.sink").array
   sink:document { folder = root, dir = found.dir, schema = found.schema, table = found.table, made = array(result.made),

@@ -1,0 +1,17 @@
+std = "lua54"
+max_line_length = 120
+max_string_line_length = false
+self = false
+
+local script = { "db", "journal", "proxy", "process", "http", "json", "env", "log", "fs", "git", "clock", "url", "ci", "seed",
+  "pipeline", "steps", "policy", "confirm", "mask", "arg" }
+
+files["spec"] = { std = "+busted", globals = { "arg", "db", "as_role" } }
+files["lua/meta"] = { ignore = { "212", "221", "241" } }
+files["lua/meta/globals.lua"] = { globals = script }
+files["lua/meta/pipeline.lua"] = { globals = { "pipeline" } }
+files["lua/templates"] = { read_globals = script }
+files["seeds"] = { read_globals = script }
+files["scripts/*.lua"] = { read_globals = script }
+files["scripts/demo"] = { read_globals = script }
+files["scripts/dev/*.lua"] = { globals = { "arg" } }

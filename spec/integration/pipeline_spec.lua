@@ -1,0 +1,204 @@
+local cjson = require "cjson"
+local cli = require "spec.support.cli"
+local fs = require "migrator.core.fs"
+local pg = require "spec.support.pg"
+local process = require "migrator.core.process"
+local project = require "spec.support.project"
+local tmp = require "spec.support.tmp"
+
+---Writes a script and runs it.
+local function run(text, options)
+  options = options or {}
+  local dir = options.dir or tmp.dir {}
+  tmp.write(dir .. "/pipeline.lua", text)
+  for name, more in pairs(options.files or {}) do tmp.write(dir .. "/" .. name, more) end
+  return cli.run { "pipeline.lua", table.unpack(options.args or {}), cwd = dir, env = options.env, seconds = options.seconds }, dir
+end
+
+describe("a script", function()
+  it("R1 need not be a pipeline: it may just use the database", function()
+    local ran = run([[print(db.value "select 6 * 7", arg[1])]], { env = { DATABASE_URL = pg.database() }, args = { "x" } })
+    assert.same({ 0, "42\tx\n", "" }, { ran.code, ran.stdout, ran.stderr })
+  end)
+
+  it("may return an exit code", function() assert.equal(7, run("return 7").code) end)
+
+  it("R1 exits 2 at a syntax error, naming file and line", function()
+    local ran = run("local x =\n=")
+    assert.equal(2, ran.code)
+    assert.matches("^error: pipeline.lua:2: unexpected symbol", ran.stderr)
+  end)
+
+  it("R1 exits 2 with a traceback at a runtime error", function()
+    local ran = run("local function boom() local t = nil; return t.x end\nboom()")
+    assert.equal(2, ran.code)
+    assert.matches("^error: pipeline.lua:1: attempt to index a nil value", ran.stderr)
+    assert.matches("pipeline.lua:2: in main chunk", ran.stderr, 1, true)
+  end)
+
+  it("R143 requires files beside it, and only those", function()
+    local ran = run([[print(require("lib.helper").answer)]], { files = { ["lib/helper.lua"] = "return { answer = 42 }" } })
+    assert.same({ 0, "42\n" }, { ran.code, ran.stdout })
+    assert.matches("module 'os' not found", run("require 'os'").stderr, 1, true)
+  end)
+
+  it("R142 sees no io, no os.execute and no debug unless --unsafe", function()
+    assert.equal("nil\tnil\tnil\n", run("print(io, os.execute, debug)").stdout)
+    local dir = tmp.dir { ["s.lua"] = "print(io ~= nil, os.execute ~= nil)" }
+    assert.equal("true\ttrue\n", cli.run { "--unsafe", "s.lua", cwd = dir }.stdout)
+  end)
+
+  it("R139 cannot leave by os.exit", function()
+    local ran = run("os.exit(0)")
+    assert.equal(2, ran.code)
+    assert.matches("os.exit is not available", ran.stderr, 1, true)
+  end)
+
+  it("R139 is stopped at its deadline, even in a loop that catches everything", function()
+    local ran = run("while true do pcall(function() while true do end end) end",
+      { env = { MIGRATOR_DEADLINE = "300ms" }, seconds = 10 })
+    assert.equal(2, ran.code)
+    assert.matches("the script was still running when its deadline passed", ran.stderr, 1, true)
+  end)
+
+  it("R63 is told that there is no database when it asks for one", function()
+    local ran = run([[db.exec "select 1"]])
+    assert.equal(2, ran.code)
+    assert.matches("DATABASE_URL is not set", ran.stderr, 1, true)
+  end)
+
+  it("raises typed errors that it can look at", function()
+    local ran = run([[local ok, err = pcall(db.exec, "select 1/0") print(ok, err.code, err.sqlstate, err.statement)]],
+      { env = { DATABASE_URL = pg.database() } })
+    assert.equal("false\tsql\t22012\tselect 1/0\n", ran.stdout)
+  end)
+end)
+
+describe("a pipeline", function()
+  it("R12 checks the chain before anything runs", function()
+    local ran = run [[return pipeline { steps = { function() print "ran" end, steps.wait {} } }]]
+    assert.same({ 2, "" }, { ran.code, ran.stdout })
+    assert.matches('step "wait" needs "dsn", which no step before it gives', ran.stderr, 1, true)
+  end)
+
+  it("refuses an option that a step does not know, with the nearest one", function()
+    local ran = run([[return pipeline { steps = { steps.migrate { lock_timout = "5s" } } }]], { env = { DATABASE_URL = "postgres:///x" } })
+    assert.equal(2, ran.code)
+    assert.matches('steps.migrate has no option "lock_timout"', ran.stderr, 1, true)
+    assert.matches("lock_timeout", ran.stderr:match("hint: [^\n]*") or "", 1, true)
+  end)
+
+  it("R12 R13 stops at the first failure, undoes in reverse order and still reports", function()
+    local ran = run [[
+      local function step(name, fail)
+        return { name = name, run = function() print("run " .. name) if fail then error("no") end end,
+          undo = function() print("undo " .. name) end }
+      end
+      return pipeline { steps = { step "a", step "b", step("c", true), step "d", steps.report { "text" } } }]]
+    assert.equal(2, ran.code)
+    assert.matches("run a\nrun b\nrun c\nundo c\nundo b\nundo a\n", ran.stdout, 1, true)
+    assert.matches("c     failed", ran.stdout, 1, true)
+    assert.matches("d     not reached", ran.stdout, 1, true)
+    assert.matches("step: c", ran.stderr, 1, true)
+  end)
+
+  it("keeps the first error when an undo fails too", function()
+    local ran = run [[return pipeline { steps = { { name = "a", run = function() error("first") end,
+      undo = function() error("second") end } } }]]
+    assert.matches("error: pipeline.lua:1: first", ran.stderr, 1, true)
+    assert.matches("undoing a also failed", ran.stderr, 1, true)
+  end)
+
+  it("R14 writes the report as JSON", function()
+    local ran, dir = run [[return pipeline { steps = { function() end, steps.report { "json:out.json" } } }]]
+    assert.equal(0, ran.code)
+    assert.equal("ok", cjson.decode(fs.read(dir .. "/out.json")).steps[1].status)
+  end)
+
+  it("R95 migrates, verifies and seeds the sample project in production", function()
+    local url = pg.database()
+    local ran = cli.run { "scripts/pipeline.lua", env = { DATABASE_URL = url, NODE_ENV = "production",
+      MIGRATOR_DIR = "spec/fixtures/trovella/migrations" } }
+    assert.same({ 0, true }, { ran.code, ran.stdout:find("ai_model 4 created", 1, true) ~= nil })
+    assert.matches("development  skipped", ran.stdout, 1, true)
+  end)
+end)
+
+describe("steps.detect", function()
+  local function git(dir, ...)
+    local ran = process.run { cmd = { "git", "-C", dir, "-c", "user.name=t", "-c", "user.email=t@example.org", ... } }
+    assert.equal(0, ran.code, ran.stderr)
+    return (ran.stdout:gsub("%s+$", ""))
+  end
+
+  local SCRIPT = [[return pipeline { steps = { steps.detect { paths = { "migrations/**" } },
+    steps.migrate { dir = "migrations" }, function() print "went on" end } }]]
+
+  local function push(dir, before)
+    tmp.write(dir .. "/event.json", cjson.encode { before = before, after = git(dir, "rev-parse", "HEAD") })
+    return { DATABASE_URL = nil, GITHUB_ACTIONS = "true", GITHUB_EVENT_NAME = "push", GITHUB_EVENT_PATH = dir .. "/event.json" }
+  end
+
+  local function repository()
+    local dir = tmp.dir { ["pipeline.lua"] = SCRIPT, ["readme"] = "x" }
+    project.write({ { "0000_a", "create table a ();" } }, dir .. "/migrations")
+    git(dir, "init", "-q")
+    git(dir, "add", ".")
+    git(dir, "commit", "-qm", "one")
+    local before = git(dir, "rev-parse", "HEAD")
+    fs.write(dir .. "/readme", "y")
+    git(dir, "commit", "-qam", "two")
+    return dir, before
+  end
+
+  it("R121 R123 goes on when nothing changed but something is pending, and stops green when nothing is", function()
+    if not process.find "git" then return pending("needs git") end
+    local dir, before = repository()
+    local env = push(dir, before)
+    env.DATABASE_URL = pg.database()
+    local ran = cli.run { "pipeline.lua", cwd = dir, env = env }
+    assert.equal(0, ran.code, ran.stderr)
+    assert.matches("Applied 1 new", ran.stdout, 1, true)
+    assert.matches("went on", ran.stdout, 1, true)
+    ran = cli.run { "pipeline.lua", cwd = dir, env = env }
+    assert.equal(0, ran.code)
+    assert.matches("No migration/schema/seed changes detected --- skipping.\n", ran.stdout, 1, true)
+    assert.not_matches("went on", ran.stdout, 1, true)
+  end)
+
+  it("R122 R124 fails open without a base, and refuses a pattern that matches nothing", function()
+    if not process.find "git" then return pending("needs git") end
+    local dir = repository()
+    local ran = run([[return pipeline { steps = { steps.detect { paths = { "migration/**" } } } }]], { dir = dir })
+    assert.equal(2, ran.code)
+    assert.matches("migration/**", ran.stderr, 1, true)
+  end)
+end)
+
+describe("steps.proxy", function()
+  local relay = [[
+    local port = math.tointeger(tonumber(env.PORT))
+    local host, back = env.DATABASE_URL_TARGET:match("^(.-):(%d+)$")
+    return pipeline { steps = {
+      steps.proxy { cmd = { "socat", "TCP-LISTEN:" .. port .. ",bind=127.0.0.1,fork,reuseaddr", env.FORWARD }, port = port },
+      steps.wait { database = { every = "100ms", timeout = "5s" } },
+      function(ctx) print(ctx:need("conn"):value("select 'through'"), ctx:need("dsn"):match("127.0.0.1:%d+") ~= nil) end,
+    } }]]
+
+  it("R66 R70 R71 R73 rewrites the URL to go through it and stops it", function()
+    if not process.find "socat" then return pending("needs socat") end
+    local port = require("migrator.core.http").find_port()
+    local socket = pg.server().socket_url:match("host=([^&]+)"):gsub("%%2[fF]", "/")
+    local ran = run(relay:gsub("local host.-\n", ""), { env = { PORT = ("%d"):format(port),
+      DATABASE_URL = "postgresql://postgres@db.example.org/postgres", FORWARD = "UNIX-CONNECT:" .. socket .. "/.s.PGSQL.5432" } })
+    assert.equal("through\ttrue\n", ran.stdout, ran.stderr)
+    assert.is_true(require("migrator.core.http").port_free(port))
+  end)
+
+  it("R67 ends at once when it dies, with its log", function()
+    local ran = run([[return pipeline { steps = { steps.proxy { cmd = { "sh", "-c", "echo no quota project; exit 3" }, port = 1 },
+      steps.wait { database = { timeout = "20s" } } } }]], { env = { DATABASE_URL = "postgresql://u@db.example.org/x" }, seconds = 10 })
+    assert.equal(4, ran.code)
+    assert.matches("no quota project", ran.stderr, 1, true)
+  end)
+end)
