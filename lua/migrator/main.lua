@@ -34,7 +34,7 @@ local function run_command(parsed, config, sink)
   if not config.ephemeral or parsed.command == "test" or not options.applies(options.by_name.ephemeral, parsed.command) then
     return app.run(config, sink, parsed.args, parsed)
   end
-  local settings, server <close> = require("migrator.ephemeral").attach(config, sink)
+  local settings, server <close> = require("migrator.ephemeral").attach(config, sink) -- luacheck: ignore server
   return app.run(settings, sink, parsed.args, parsed)
 end
 

@@ -54,7 +54,7 @@ function M.look(conn, tracking, lock)
   skip_to_sync(batch)
   local rows = read_tracked(batch)
   skip_to_sync(batch)
-  state.host, state.port, state.version = info.host, info.port, info.version
+  state.host, state.port, state.version = info.host, info.port, info.version:match("^%S+")
   return state, tracking_table.rows(rows)
 end
 

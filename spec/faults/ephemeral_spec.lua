@@ -58,8 +58,11 @@ describe("a throw-away server", function()
 
   it("is gone when a session of it is busy, and when it is stopped", function()
     local child <close>, pid, dir = start()
-    local busy <close> = process.start { cmd = { "psql", "-Xc", "select pg_sleep(300)", "-h", dir, "-U", "postgres", "postgres" } }
-    wait.till(function() return #lines_of(("psql -XAtc \"select 1 from pg_stat_activity where query ~ '^select pg_sl'\" -h %s -U postgres postgres"):format(dir)) > 0 end)
+    local psql = { "psql", "-XAt", "-h", dir, "-U", "postgres", "-c" }
+    local function sql(text) return table.move({ text }, 1, 1, #psql + 1, table.move(psql, 1, #psql, 1, {})) end
+    local busy <close> = process.start { cmd = sql "select pg_sleep(300)" }
+    local running = sql "select count(*) from pg_stat_activity where query ~ '^select pg_sl'"
+    wait.till(function() return process.run({ cmd = running }).stdout == "1\n" end)
     process.run { cmd = { "kill", "-STOP", tostring(pid) } }
     child:kill("KILL")
     assert_gone(pid, dir)

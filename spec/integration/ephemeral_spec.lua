@@ -148,7 +148,8 @@ describe("ephemeral.start", function()
   end)
 
   it("hands the server nothing of the environment", function()
-    with_environment({ PGPORT = "1", PGDATA = "/nowhere", PGHOST = "nowhere.invalid", DATABASE_URL = "postgres://x:secret@y/z" }, function()
+    local theirs = { PGPORT = "1", PGDATA = "/nowhere", PGHOST = "nowhere.invalid", DATABASE_URL = "postgres://x:secret@y/z" }
+    with_environment(theirs, function()
       local server <close> = ephemeral.start()
       local conn <close> = db.connect(server.url)
       assert.equal(5432, conn:value("select current_setting('port')::int"))

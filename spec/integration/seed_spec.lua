@@ -192,6 +192,13 @@ describe("seed.run", function()
     assert.equal(0, conn:value("select count(*) from owner"))
   end)
 
+  it("says which file to number before which when a reference comes too early (R94)", function()
+    local err = failure(seed, { ["a/tier.lua"] = ONCE:format(', tables = { pet = { key = { "owner", "name" } } }'),
+      ["a/1_pet.csv"] = "owner,name\n1,Rex\n", ["a/2_owner.csv"] = "id,name\n1,a\n" })
+    assert.equal("2_owner.csv brings the rows of owner: number it before 1_pet.csv", err.hint)
+    assert.equal(2, err.line)
+  end)
+
   it("stops at a line that would end a COPY early instead of losing rows", function()
     local err = failure(seed, { ["a/tier.lua"] = ONCE:format(""), ["a/1_owner.csv"] = "id,name\n1,a\n\\.\n2,b\n" })
     assert.equal(3, err.line)

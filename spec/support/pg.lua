@@ -60,7 +60,9 @@ end
 
 -- The lines that depend on the versions of pg_dump and of the server.
 local function is_noise(line)
-  return line:find("^%-%- Dumped from ") or line:find("^%-%- Dumped by ") or line:find("^\\restrict") or line:find("^\\unrestrict")
+  for _, start in ipairs { "%-%- Dumped from ", "%-%- Dumped by ", "\\restrict", "\\unrestrict" } do
+    if line:find("^" .. start) then return true end
+  end
 end
 
 ---The schema as `pg_dump -s` prints it, less the lines that name versions.

@@ -2,9 +2,9 @@
  *
  *   idle ──signal──► pending ──mig_interrupt_take──► taken
  *
- * While pending, every mig_wait_fd returns `interrupted`. Whoever turns that into a Lua error takes it; from then on waits
- * work again, so that rollback, undo and the report can run. A second signal, half a second or more after the first, means
- * "now": the hooks run (they kill our children) and the process exits at once. */
+ * While pending, every mig_wait_fd returns `interrupted`. Whoever turns that into a Lua error takes it; from then on
+ * waits work again, so that rollback, undo and the report can run. A second signal, half a second or more after the
+ * first, means "now": the hooks run (they kill our children) and the process exits at once. */
 #ifndef MIG_INTERRUPT_H
 #define MIG_INTERRUPT_H
 

@@ -78,8 +78,8 @@ static int batch_wait(lua_State *L) {
   return 1;
 }
 
-/* -> the next result in order, or "sync" or "aborted" (skipped after an error), or nil when all were received. An error of
- * the server is raised with `index`, the number that queue returned for its statement. */
+/* -> the next result in order, or "sync" or "aborted" (skipped after an error), or nil when all were received. An error
+ * of the server is raised with `index`, the number that queue returned for its statement. */
 static int batch_next(lua_State *L) {
   BatchBox *box = check_batch(L);
   ResultBox *result;
@@ -124,7 +124,8 @@ static int batch_close(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {{"queue", batch_queue}, {"flush", batch_flush}, {"sync", batch_sync},
-                                   {"wait", batch_wait},   {"next", batch_next},   {"close", batch_close}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"queue", batch_queue}, {"flush", batch_flush}, {"sync", batch_sync}, {"wait", batch_wait},
+    {"next", batch_next},   {"close", batch_close}, {NULL, NULL}};
 
 void mig_batch_open(lua_State *L) { mig_new_type(L, BATCH, methods, batch_close); }

@@ -1,5 +1,5 @@
-/* What the bindings share. A binding is one Lua module over drivers: arguments are checked first, then a box is made, then
- * the thing is acquired into the box, so that an error at any point finds somebody who owns it. */
+/* What the bindings share. A binding is one Lua module over drivers: arguments are checked first, then a box is made,
+ * then the thing is acquired into the box, so that an error at any point finds somebody who owns it. */
 #ifndef MIG_BIND_H
 #define MIG_BIND_H
 
@@ -27,7 +27,8 @@ const char *mig_check_cstring(lua_State *L, int arg);
 void *mig_new_box(lua_State *L, size_t size, int user_values, const char *type);
 int mig_boxes_live(void);
 
-/* error.c: makes a metatable whose __gc and __close both run `close`, which is idempotent; the stack stays as it was. */
+/* error.c: makes a metatable whose __gc and __close both run `close`, which is idempotent; the stack stays as it was.
+ */
 void mig_new_type(lua_State *L, const char *type, const luaL_Reg *methods, lua_CFunction close);
 
 int luaopen_migrator_core_clock(lua_State *L);

@@ -31,11 +31,8 @@ static int clock_sleep(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"now", clock_now},
-                                     {"wall", clock_wall},
-                                     {"deadline", clock_deadline},
-                                     {"sleep", clock_sleep},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"now", clock_now}, {"wall", clock_wall}, {"deadline", clock_deadline}, {"sleep", clock_sleep}, {NULL, NULL}};
 
 int luaopen_migrator_core_clock(lua_State *L) {
   luaL_newlib(L, functions);

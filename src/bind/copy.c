@@ -161,7 +161,7 @@ static int copy_out_close(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg in_methods[] = {{"write", copy_write}, {"row", copy_row},   {"finish", copy_finish},
+static const luaL_Reg in_methods[] = {{"write", copy_write}, {"row", copy_row},        {"finish", copy_finish},
                                       {"abort", copy_abort}, {"close", copy_in_close}, {NULL, NULL}};
 static const luaL_Reg out_methods[] = {{"read", copy_read}, {"close", copy_out_close}, {NULL, NULL}};
 

@@ -123,7 +123,8 @@ static int conn_exec(lua_State *L) {
   if (!box->result) return luaL_error(L, "no result");
   if (PQresultStatus(box->result) == PGRES_COPY_IN || PQresultStatus(box->result) == PGRES_COPY_OUT) {
     mig_pg_abandon(&conn->pg);
-  } else if (mig_pg_drain(&conn->pg, conn->deadline, PQresultStatus(box->result) == PGRES_FATAL_ERROR ? &ignored : &err)) {
+  } else if (mig_pg_drain(&conn->pg, conn->deadline,
+                          PQresultStatus(box->result) == PGRES_FATAL_ERROR ? &ignored : &err)) {
     if (PQresultStatus(box->result) != PGRES_FATAL_ERROR) return mig_raise(L, &err);
   }
   mig_push_result(L, box, sql);

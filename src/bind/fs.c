@@ -152,7 +152,7 @@ static int fs_temp(lua_State *L) {
   char path[PATH_MAX];
   lua_pushfstring(L, "%s/%s.XXXXXX", base && base[0] ? base : "/tmp", name);
   luaL_argcheck(L, lua_rawlen(L, -1) < sizeof path, 1, "name too long");
-  strcpy(path, lua_tostring(L, -1)); /* fits: checked above */
+  memcpy(path, lua_tostring(L, -1), lua_rawlen(L, -1) + 1);
   if (!mkdtemp(path)) return raise_errno(L, "cannot make a temporary folder");
   lua_pushstring(L, path);
   return 1;
@@ -173,11 +173,10 @@ static int fs_current(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"read", fs_read},         {"write", fs_write},   {"append", fs_append},
-                                     {"find", fs_find},         {"list", fs_list},     {"mkdir", fs_mkdir},
-                                     {"remove", fs_remove},     {"rename", fs_rename}, {"chown", fs_chown},
-                                     {"temp", fs_temp},         {"absolute", fs_absolute},
-                                     {"current", fs_current},   {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"read", fs_read},         {"write", fs_write},     {"append", fs_append}, {"find", fs_find},   {"list", fs_list},
+    {"mkdir", fs_mkdir},       {"remove", fs_remove},   {"rename", fs_rename}, {"chown", fs_chown}, {"temp", fs_temp},
+    {"absolute", fs_absolute}, {"current", fs_current}, {NULL, NULL}};
 
 int luaopen_migrator_core_fs(lua_State *L) {
   mig_new_type(L, BUF, NULL, buf_close);

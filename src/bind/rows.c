@@ -12,11 +12,11 @@ enum kind { TEXT, BOOLEAN, INTEGER, FLOAT, BYTES, JSON };
 static const struct {
   Oid type, array;
   enum kind kind;
-} types[] = {{16, 1000, BOOLEAN}, {17, 1001, BYTES},   {20, 1016, INTEGER}, {21, 1005, INTEGER}, {23, 1007, INTEGER},
-             {26, 1028, INTEGER}, {700, 1021, FLOAT},  {701, 1022, FLOAT},  {114, 199, JSON},    {3802, 3807, JSON},
-             {25, 1009, TEXT},    {1043, 1015, TEXT},  {1042, 1014, TEXT},  {19, 1003, TEXT},    {18, 1002, TEXT},
-             {1700, 1231, TEXT},  {2950, 2951, TEXT},  {1184, 1185, TEXT},  {1114, 1115, TEXT},  {1082, 1182, TEXT},
-             {1083, 1183, TEXT},  {1266, 1270, TEXT},  {1186, 1187, TEXT},  {869, 1041, TEXT},   {28, 1011, TEXT}};
+} types[] = {{16, 1000, BOOLEAN}, {17, 1001, BYTES},  {20, 1016, INTEGER}, {21, 1005, INTEGER}, {23, 1007, INTEGER},
+             {26, 1028, INTEGER}, {700, 1021, FLOAT}, {701, 1022, FLOAT},  {114, 199, JSON},    {3802, 3807, JSON},
+             {25, 1009, TEXT},    {1043, 1015, TEXT}, {1042, 1014, TEXT},  {19, 1003, TEXT},    {18, 1002, TEXT},
+             {1700, 1231, TEXT},  {2950, 2951, TEXT}, {1184, 1185, TEXT},  {1114, 1115, TEXT},  {1082, 1182, TEXT},
+             {1083, 1183, TEXT},  {1266, 1270, TEXT}, {1186, 1187, TEXT},  {869, 1041, TEXT},   {28, 1011, TEXT}};
 
 static enum kind find_kind(Oid type, int *is_array) {
   *is_array = 0;

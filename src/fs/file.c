@@ -27,7 +27,8 @@ static int read_all(int fd, const char *path, size_t limit, mig_buf *out, mig_er
   if (st.st_size > 0) hint = (size_t)st.st_size;
   for (;;) {
     ssize_t n;
-    if (limit && out->len > limit) return mig_err_set(err, "config", "cannot read %s: larger than %zu bytes", path, limit);
+    if (limit && out->len > limit)
+      return mig_err_set(err, "config", "cannot read %s: larger than %zu bytes", path, limit);
     if (mig_buf_reserve(out, hint, err)) return -1;
     n = read(fd, out->data + out->len, out->cap - out->len - 1);
     if (n < 0 && errno == EINTR) continue;

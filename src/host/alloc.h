@@ -1,4 +1,5 @@
-/* The allocator of a state. Specs may let n allocations pass and all later ones fail, to walk a binding's failure points. */
+/* The allocator of a state. Specs may let n allocations pass and all later ones fail, to walk a binding's failure
+ * points. */
 #ifndef MIG_ALLOC_H
 #define MIG_ALLOC_H
 

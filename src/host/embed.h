@@ -11,7 +11,8 @@ typedef struct mig_embedded {
   size_t size;
 } mig_embedded;
 
-extern const mig_embedded mig_embedded_modules[]; /* sorted by name, ends with a NULL name; made by scripts/dev/embed.lua */
+extern const mig_embedded
+    mig_embedded_modules[]; /* sorted by name, ends with a NULL name; made by scripts/dev/embed.lua */
 extern const mig_embedded mig_embedded_files[];
 
 void mig_embed_install(lua_State *L); /* puts a searcher in front of package.searchers */

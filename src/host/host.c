@@ -1,8 +1,8 @@
 #include "host/host.h"
 
 #include <lauxlib.h>
-#include <lua.h>
 #include <lua-cjson.h>
+#include <lua.h>
 #include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,8 +30,8 @@ static const luaL_Reg modules[] = {{"migrator.core.clock", luaopen_migrator_core
 
 static mig_deadline script_deadline = MIG_NEVER;
 
-/* Runs at the next safe point of Lua code after a signal, and every so many instructions of a script with a deadline: a loop
- * that never waits is interrupted as well. Coroutines inherit it from whoever makes them. */
+/* Runs at the next safe point of Lua code after a signal, and every so many instructions of a script with a deadline: a
+ * loop that never waits is interrupted as well. Coroutines inherit it from whoever makes them. */
 static void interrupt_hook(lua_State *L, lua_Debug *where) {
   mig_err err;
   (void)where;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 
 int mig_host_run(int argc, char **argv);
-void mig_host_limit(lua_State *L, mig_deadline deadline); /* Lua code running beyond it is stopped; MIG_NEVER lifts it */
+void mig_host_limit(lua_State *L,
+                    mig_deadline deadline); /* Lua code running beyond it is stopped; MIG_NEVER lifts it */
 
 #endif

@@ -26,6 +26,7 @@ int mig_pg_cancel(mig_pg *pg, mig_deadline deadline, mig_err *err) {
     _exit(PQcancel(pg->cancel, text, sizeof text) ? 0 : 1);
   }
   if (child < 0) return mig_err_errno(err, "internal", errno, "fork");
-  if (wait_for(child, deadline)) return mig_err_set(err, "connect", "the request to cancel the statement got no answer");
+  if (wait_for(child, deadline))
+    return mig_err_set(err, "connect", "the request to cancel the statement got no answer");
   return 0;
 }

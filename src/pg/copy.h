@@ -7,7 +7,8 @@
 /* After mig_pg_send: is the server ready to take (in) or give (out) rows? */
 int mig_copy_start(mig_pg *pg, int in, mig_deadline deadline, mig_err *err) MIG_MUSTCHECK;
 int mig_copy_put(mig_pg *pg, const char *data, size_t len, mig_deadline deadline, mig_err *err) MIG_MUSTCHECK;
-/* reason NULL: done, *rows is what the server counted; otherwise the COPY fails with that reason, which is success here. */
+/* reason NULL: done, *rows is what the server counted; otherwise the COPY fails with that reason, which is success
+ * here. */
 int mig_copy_end(mig_pg *pg, const char *reason, mig_deadline deadline, long long *rows, mig_err *err) MIG_MUSTCHECK;
 /* *data is freed with PQfreemem; NULL when all has come, with *rows set. */
 int mig_copy_get(mig_pg *pg, mig_deadline deadline, char **data, int *len, long long *rows, mig_err *err) MIG_MUSTCHECK;

@@ -18,14 +18,14 @@ int mig_diag_result(const PGresult *result, mig_err *err) {
   mig_text_copy(err->detail, sizeof err->detail, field(result, PG_DIAG_MESSAGE_DETAIL));
   mig_text_copy(err->hint, sizeof err->hint, field(result, PG_DIAG_MESSAGE_HINT));
   mig_text_copy(err->context, sizeof err->context, field(result, PG_DIAG_CONTEXT));
-  err->position = atoi(position);
+  err->position = (int)strtol(position, NULL, 10);
   if (strcmp(err->sqlstate, "55P03") == 0) err->code = "lock";
   if (strncmp(err->sqlstate, "57P0", 4) == 0) err->code = "connect"; /* the server ends the session, or is not up */
   return -1;
 }
 
-/* While connecting, libpq offers no fields, only a text. Asked to be verbose it has this shape, from which we take all but
- * the location: `…: FATAL:  28P01: message\nDETAIL:  …\nHINT:  …\nLOCATION:  …`. */
+/* While connecting, libpq offers no fields, only a text. Asked to be verbose it has this shape, from which we take all
+ * but the location: `…: FATAL:  28P01: message\nDETAIL:  …\nHINT:  …\nLOCATION:  …`. */
 static void take_line(const char *text, const char *label, char *to, size_t size) {
   const char *at = strstr(text, label), *end;
   char line[2048];

@@ -6,8 +6,8 @@
 
 #include "base/err.h"
 
-int mig_diag_result(const PGresult *result, mig_err *err);  /* `sql`, `lock` for 55P03, `interrupted` is the caller's */
-int mig_diag_connect(const PGconn *conn, mig_err *err);     /* `connect`: a session that could not be had */
-int mig_diag_lost(const PGconn *conn, mig_err *err);        /* `connect`: a session that is gone */
+int mig_diag_result(const PGresult *result, mig_err *err); /* `sql`, `lock` for 55P03, `interrupted` is the caller's */
+int mig_diag_connect(const PGconn *conn, mig_err *err);    /* `connect`: a session that could not be had */
+int mig_diag_lost(const PGconn *conn, mig_err *err);       /* `connect`: a session that is gone */
 
 #endif

@@ -16,9 +16,9 @@ static int lost(mig_pg *pg, mig_err *err) {
 }
 
 int mig_pg_send(mig_pg *pg, const char *sql, const mig_params *params, mig_err *err) {
-  int sent = params->count < 0 ? PQsendQuery(pg->conn, sql)
-                               : PQsendQueryParams(pg->conn, sql, params->count, NULL, params->values, params->lengths,
-                                                   NULL, 0);
+  int sent = params->count < 0
+                 ? PQsendQuery(pg->conn, sql)
+                 : PQsendQueryParams(pg->conn, sql, params->count, NULL, params->values, params->lengths, NULL, 0);
   if (sent) return 0;
   if (PQstatus(pg->conn) == CONNECTION_BAD) return lost(pg, err);
   return mig_err_set(err, "internal", "cannot send: %s", PQerrorMessage(pg->conn));

@@ -29,7 +29,7 @@ function M.load(dir, opts)
   if type(dir) ~= "string" then error("journal.load needs a folder", 2) end
   local found = fs.find(dir)
   if not found then
-    errors.raise("journal", { message = "no migrations folder at " .. dir, file = dir,
+    errors.raise("journal", { message = "there is no migrations folder " .. dir,
       hint = "name it with --dir, MIGRATOR_DIR or `dir` in migrator.config.lua; `migrator init` makes one" })
   end
   if found.type ~= "directory" then errors.raise("journal", { message = dir .. " is not a folder", file = dir }) end

@@ -50,13 +50,12 @@ end
 ---@param set table<string, any>
 ---@return string
 function M.config(list, set)
-  local out = { "-- Settings of this project. An option on the command line beats MIGRATOR_<OPTION> in the environment,",
-    "-- which beats this file, which beats the default, shown here. `env` is the environment; passwords do not",
-    "-- belong here.",
+  local out = { "-- Settings of this project. An option on the command line beats MIGRATOR_<OPTION> in the environment, and",
+    "-- that this file, which beats the default, shown here. `env` is the environment; no passwords here.",
     "return {" }
   for _, option in ipairs(list) do
     if option.file ~= false then
-      if #out > 4 then out[#out + 1] = "" end
+      if #out > 3 then out[#out + 1] = "" end
       comment(option.help .. (option.choices and ": " .. table.concat(option.choices, ", ") or ""), out)
       if set[option.name] ~= nil then
         out[#out + 1] = ("  %s = %s,"):format(option.name, value_text(option, set[option.name]))

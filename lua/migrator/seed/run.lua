@@ -89,10 +89,24 @@ local function is_ours(text, tier)
   return not file or file:sub(1, #tier.folder + 1) ~= tier.folder .. "/"
 end
 
+---A row that refers to one that only a later file brings: the order of the files is at fault, and can be said.
+local function advise(err, tier)
+  if err.sqlstate ~= "23503" or err.hint or not err.file then return end
+  local parent, own = (err.detail or ""):match('is not present in table "(.-)"'), nil
+  for _, file in ipairs(tier.files) do
+    if own and file.table == parent then
+      err.hint = ("%s brings the rows of %s: number it before %s"):format(file.name, parent, own)
+      return
+    end
+    if file.path == err.file then own = file.name end
+  end
+end
+
 ---Whatever went wrong in a tier is a `seed` error that names it.
 local function blame(err, tier)
   if type(err) == "string" and is_ours(err, tier) then err = errors.wrap(err, "internal") end
   err = errors.wrap(err, "seed")
+  advise(err, tier)
   if not KEPT[err.code] then err.code = "seed" end
   err.message = ("tier %s: %s"):format(tier.name, err.message)
   err.tier = tier.name

@@ -120,3 +120,18 @@ describe("seed.gate.is_local", function()
     end
   end)
 end)
+
+describe("lua/meta/seed.lua", function()
+  it("documents what a tier sees, all of it and nothing else", function()
+    local api = require("migrator.seed.api").new { tier = { folder = "x", name = "x", truncates = {} },
+      config = config {},
+      environment = { name = "test" } }
+    local text = require("migrator.core.fs").read("lua/meta/seed.lua")
+    local documented = {}
+    for name in text:gmatch("\nfunction seed%.([%w_]+)") do documented[name] = true end
+    local fields = text:match("%-%-%-@class migrator.Seed\n(.-)seed = {}")
+    for name in fields:gmatch("@field ([%w_]+)") do documented[name] = true end
+    for name in pairs(api) do assert.is_true(documented[name], name) end
+    for name in pairs(documented) do assert.not_nil(rawget(api, name), name) end
+  end)
+end)
