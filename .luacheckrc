@@ -1,6 +1,7 @@
 std = "lua54"
 max_line_length = 120
 max_string_line_length = false
+max_comment_line_length = 150 -- an annotation is one line
 self = false
 
 local script = { "db", "journal", "proxy", "process", "http", "json", "env", "log", "fs", "git", "clock", "url", "ci", "seed",

@@ -5,7 +5,7 @@
 local hash = {}
 
 ---Returns a digest in hexadecimal.
----Raises `config` for an algorithm that is not known.
+---Raises `usage` for an algorithm that is not known.
 ---@param algorithm string such as "sha256", "sha384", "sha1"
 ---@param data string
 ---@return string

@@ -1,4 +1,17 @@
----@meta
+---@meta migrator.seed
+
+---Data put in on purpose. In a script `seed.run`; inside a tier all of `migrator.Seed`.
+---@class migrator.seed : migrator.Seed
+local seed = {}
+
+---Runs the seed tiers that the environment allows, on a session of its own, and prints a line a tier.
+---Raises `seed`, or `config` for a tier that may not run here.
+---```lua
+---seed.run { "reference" }
+---```
+---@param tiers? string[] only these
+---@return table result `selection`, `results`, `elapsed`
+function seed.run(tiers) end
 
 ---What a tier's Lua sees as `seed`. A tier is one transaction: when anything here raises, none of it happened.
 ---Counts of what was created, updated, left and copied are kept for each table and shown at the end.
@@ -7,7 +20,7 @@
 ---@field tier string its own name
 ---@field env table<string, string> the variables of the environment, to read
 ---@field null lightuserdata NULL, where nil would be a hole
-seed = {}
+local Seed = {}
 
 ---What `tier.lua` returns. Every other key is an error.
 ---```lua
@@ -51,7 +64,7 @@ seed = {}
 ---@param table string such as `user` or `auth.user`
 ---@param opts migrator.Upsert
 ---@return { created: integer, updated: integer, unchanged: integer }
-function seed.upsert(table, opts) end
+function Seed.upsert(table, opts) end
 
 ---Inserts the rows whose key is not there, and leaves the others as they are.
 ---```lua
@@ -60,7 +73,7 @@ function seed.upsert(table, opts) end
 ---@param table string
 ---@param opts { key?: string[], rows: migrator.SeedRows, columns?: string[] }
 ---@return { created: integer, updated: integer, unchanged: integer }
-function seed.insert_missing(table, opts) end
+function Seed.insert_missing(table, opts) end
 
 ---Adds rows by COPY, as they come, in constant memory. Rows may also be lists in the order of the columns.
 ---```lua
@@ -70,14 +83,14 @@ function seed.insert_missing(table, opts) end
 ---@param columns? string[]
 ---@param rows migrator.SeedRows|any[][]
 ---@return integer rows
-function seed.copy(table, columns, rows) end
+function Seed.copy(table, columns, rows) end
 
 ---Empties tables that the declaration lists in `truncates`; refuses when another table refers to one of them.
 ---```lua
 ---seed.truncate { "draft" }
 ---```
 ---@param tables? string[] default: all that are declared
-function seed.truncate(tables) end
+function Seed.truncate(tables) end
 
 ---A CSV file (RFC 4180) as rows. An empty field that is not quoted is NULL.
 ---```lua
@@ -86,7 +99,7 @@ function seed.truncate(tables) end
 ---@param file string beside the tier
 ---@param opts? { delimiter?: string, null?: string, header?: boolean, columns?: string[] }
 ---@return migrator.SeedReader
-function seed.csv(file, opts) end
+function Seed.csv(file, opts) end
 
 ---A file with one JSON object a line, as rows.
 ---```lua
@@ -94,7 +107,7 @@ function seed.csv(file, opts) end
 ---```
 ---@param file string
 ---@return migrator.SeedReader
-function seed.jsonl(file) end
+function Seed.jsonl(file) end
 
 ---A JSON file as a value; null is seed.null.
 ---```lua
@@ -102,7 +115,7 @@ function seed.jsonl(file) end
 ---```
 ---@param file string
 ---@return any
-function seed.json(file) end
+function Seed.json(file) end
 
 ---The bytes of a file.
 ---```lua
@@ -110,7 +123,7 @@ function seed.json(file) end
 ---```
 ---@param file string
 ---@return string
-function seed.read(file) end
+function Seed.read(file) end
 
 ---Runs a statement in the tier's transaction; the values of `$1` … are parameters, never text.
 ---```lua
@@ -119,7 +132,7 @@ function seed.read(file) end
 ---@param sql string
 ---@param ... any
 ---@return table rows with `affected`
-function seed.exec(sql, ...) end
+function Seed.exec(sql, ...) end
 
 ---The rows of a query.
 ---```lua
@@ -128,7 +141,7 @@ function seed.exec(sql, ...) end
 ---@param sql string
 ---@param ... any
 ---@return table<string, any>[]
-function seed.rows(sql, ...) end
+function Seed.rows(sql, ...) end
 
 ---Returns the condition, or ends the run with the message when it does not hold.
 ---```lua
@@ -138,7 +151,7 @@ function seed.rows(sql, ...) end
 ---@param condition T
 ---@param message string
 ---@return T
-function seed.require(condition, message) end
+function Seed.require(condition, message) end
 
 ---The path of a file beside the tier; raises when there is none.
 ---```lua
@@ -146,7 +159,7 @@ function seed.require(condition, message) end
 ---```
 ---@param name string
 ---@return string
-function seed.path(name) end
+function Seed.path(name) end
 
 ---A list as the text of an array, for a parameter of seed.exec. (In rows, lists are converted by their column's type.)
 ---```lua
@@ -154,7 +167,7 @@ function seed.path(name) end
 ---```
 ---@param list any[]
 ---@return string
-function seed.array(list) end
+function Seed.array(list) end
 
 ---A value as JSON text, for a parameter of seed.exec.
 ---```lua
@@ -162,7 +175,7 @@ function seed.array(list) end
 ---```
 ---@param value any
 ---@return string
-function seed.encode(value) end
+function Seed.encode(value) end
 
 ---Marks a list, so that it is written as `[]` into json even when it is empty.
 ---```lua
@@ -170,7 +183,7 @@ function seed.encode(value) end
 ---```
 ---@param list any[]
 ---@return any[]
-function seed.list(list) end
+function Seed.list(list) end
 
 ---Bytes as the text of a bytea, for a parameter of seed.exec.
 ---```lua
@@ -178,4 +191,6 @@ function seed.list(list) end
 ---```
 ---@param bytes string
 ---@return string
-function seed.bytea(bytes) end
+function Seed.bytea(bytes) end
+
+return seed, { ["migrator.Seed"] = Seed }

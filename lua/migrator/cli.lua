@@ -33,7 +33,8 @@ end
 
 ---@param only? string add this command only, which is quicker
 function M.parser(only)
-  local root = argparse("migrator", "Applies a Drizzle project's migrations to PostgreSQL, verifies and seeds, and runs pipelines "
+  local root = argparse("migrator",
+    "Applies a Drizzle project's migrations to PostgreSQL, verifies and seeds, and runs pipelines "
     .. "written in Lua."):add_help(false):require_command(false)
   root:usage("migrator FILE.lua [ARGS…]\n       migrator COMMAND [OPTIONS]"):usage_max_width(100)
   root:help_max_width(100)
@@ -115,7 +116,9 @@ function M.parse(argv)
   for _, command in ipairs(parser._commands) do command.error = parser.error end
   local ok, result = pcall(parser.parse, parser, words)
   if not ok then
-    if type(result) == "table" and result.help then return { command = "help", text = result.help, given = {}, args = {} } end
+    if type(result) == "table" and result.help then
+      return { command = "help", text = result.help, given = {}, args = {} }
+    end
     if type(result) == "table" and result.complaint then complain(result.complaint, name) end
     error(result, 0)
   end

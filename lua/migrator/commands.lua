@@ -8,7 +8,8 @@ local M = {}
 ---@field options? migrator.Option[]
 ---@field hidden? boolean
 
-local CONFIRM = { name = "confirm", kind = "string", metavar = "PHRASE", help = "the phrase that the question would ask for" }
+local CONFIRM = { name = "confirm", kind = "string", metavar = "PHRASE",
+  help = "the phrase that the question would ask for" }
 
 M.list = {
   { name = "run", summary = "run a pipeline, or any script; `migrator FILE.lua` is the same", hidden = false },
@@ -32,10 +33,12 @@ M.list = {
     { name = "tag", help = "up to and with this one, or `all`" } }, options = { CONFIRM } },
   { name = "repair", summary = "rewrite tracking rows on purpose", options = {
     { name = "accept", kind = "string", metavar = "TAG", help = "record the edited file's hash" },
-    { name = "restamp", kind = "string", metavar = "TAG", help = "give a stranded entry a `when` at the end of the journal" },
+    { name = "restamp", kind = "string", metavar = "TAG",
+      help = "give a stranded entry a `when` at the end of the journal" },
     { name = "forget", kind = "string", metavar = "ID", help = "remove the tracking row with this id" }, CONFIRM } },
   { name = "doctor", summary = "look at connection, privileges, extensions, pooler and journal" },
-  { name = "ephemeral", summary = "start a throw-away PostgreSQL; `-- CMD` runs CMD with DATABASE_URL and stops it", options = {
+  { name = "ephemeral", summary = "start a throw-away PostgreSQL; `-- CMD` runs CMD with DATABASE_URL and stops it",
+    options = {
     { name = "port", kind = "flag", help = "listen on a free port of 127.0.0.1 too" },
     { name = "migrated", kind = "flag", help = "apply the migrations first" } } },
   { name = "test", summary = "run Busted specs against a migrated throw-away database", arguments = {
@@ -44,7 +47,8 @@ M.list = {
   { name = "spec", summary = "run the program's own specs", hidden = true, arguments = {
     { name = "spec", help = "spec files or folders (default: spec)", args = "*" } }, options = {
     { name = "filter", kind = "string", metavar = "PATTERN", help = "only tests whose name matches" } } },
-  { name = "dev", summary = "run a Lua file of the checkout with the core modules in sight", hidden = true, arguments = {
+  { name = "dev", summary = "run a Lua file of the checkout with the core modules in sight", hidden = true,
+    arguments = {
     { name = "file", help = "the file" }, { name = "words", help = "its arguments", args = "*" } } },
   { name = "init", summary = "scaffold a project: pipeline, folders, seeds, config, CI workflow", arguments = {
     { name = "folder", help = "where (default: here)", args = "?" } } },
@@ -52,7 +56,8 @@ M.list = {
     { name = "folder", help = "where (default: .migrator/types)", args = "?" } } },
   { name = "completion", summary = "print a shell's completion script", arguments = {
     { name = "shell", help = "bash, zsh or fish" } } },
-  { name = "help", summary = "show help for a command", arguments = { { name = "topic", help = "a command", args = "?" } } },
+  { name = "help", summary = "show help for a command",
+    arguments = { { name = "topic", help = "a command", args = "?" } } },
 }
 
 M.by_name = {}

@@ -81,7 +81,9 @@ local function load_project(path, environment)
     err.code = "config"
     error(err, 0)
   end
-  if type(value) ~= "table" then errors.raise("config", { message = "the project file does not return a table", file = path }) end
+  if type(value) ~= "table" then
+    errors.raise("config", { message = "the project file does not return a table", file = path })
+  end
   for key in pairs(value) do
     local option = type(key) == "string" and options.by_name[key]
     if not option or option.file == false then unknown(tostring(key), path) end
@@ -132,7 +134,9 @@ function M.resolve(given)
   local self = { values = {}, origins = {} }
   local environment, env_file = read_environment(given)
   local path = given.config or environment.MIGRATOR_CONFIG
-  if path and not fs.find(path) then errors.raise("config", { message = "no such file: " .. path, hint = "--config names it" }) end
+  if path and not fs.find(path) then
+    errors.raise("config", { message = "no such file: " .. path, hint = "--config names it" })
+  end
   path = path or (fs.find("migrator.config.lua") and "migrator.config.lua")
   local project = path and load_project(path, environment) or {}
   for _, option in ipairs(options.list) do

@@ -147,7 +147,8 @@ function Conn:transaction(fn, opts)
   end))
   if result[1] and not opts.rollback then
     if self:status() ~= "transaction" then
-      errors.raise("sql", { message = "the transaction was ended from inside, or failed without an error being raised" })
+      errors.raise("sql",
+        { message = "the transaction was ended from inside, or failed without an error being raised" })
     end
     self:exec("commit")
   elseif self:status() ~= "closed" then

@@ -1,4 +1,5 @@
----Journal, database and policies brought together: open, look, plan, apply. What the commands and the pipeline steps share.
+---Journal, database and policies brought together: open, look, plan, apply. What the commands and the pipeline steps
+---share.
 local apply = require "migrator.apply"
 local clock = require "migrator.core.clock"
 local config_module = require "migrator.config"
@@ -23,7 +24,8 @@ local M = {}
 
 local function connect_options(config, deadline)
   local asked = config.origins.lock_timeout ~= "default"
-  return { lock_timeout = config.lock_timeout, statement_timeout = config.statement_timeout > 0 and config.statement_timeout or nil,
+  return { lock_timeout = config.lock_timeout, statement_timeout = config.statement_timeout > 0
+    and config.statement_timeout or nil,
     connect_timeout = config.connect_timeout, override = asked, deadline = deadline }
 end
 
@@ -41,7 +43,8 @@ local function describe_holder(holder)
     holder.application_name, holder.user, holder.host, holder.since, holder.seconds)
 end
 
----Polls for the run lock. Never a blocking wait: that would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for it.
+---Polls for the run lock. Never a blocking wait: that would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for
+---it.
 local function wait_for_lock(config, session, emit)
   local deadline, every, told = clock.deadline(config.wait), 0.2, nil
   while session.state.locked ~= true do
@@ -73,7 +76,9 @@ function M.open(config, opts)
     if not opts.lock then return end
     local notice = server.check(session.state, conn, function() return M.connect(config, opts.deadline) end)
     if notice then emit("warning", { message = notice }) end
-    if notice then session.state.locked = conn:value("select pg_catalog.pg_try_advisory_lock($1::int8)", session.tracking.key) end
+    if notice then
+      session.state.locked = conn:value("select pg_catalog.pg_try_advisory_lock($1::int8)", session.tracking.key)
+    end
     wait_for_lock(config, session, emit)
   end)
   if not ok then
@@ -86,8 +91,8 @@ end
 ---@param config migrator.Config
 function M.journal(config) return journal.load(config.dir, { orphans = config.orphans }) end
 
----Opens a session for a journal. Which files are pending only the database knows, so they are read as SQL afterwards; when it
----cannot be reached, what is wrong in any of them is the better news, because the repository can be mended now.
+---Opens a session for a journal. Which files are pending only the database knows, so they are read as SQL afterwards;
+---when it cannot be reached, what is wrong in any of them is the better news, because the repository can be mended now.
 function M.open_for(entries, config, opts)
   local ok, session = pcall(M.open, config, opts)
   if ok then return session end
@@ -168,7 +173,8 @@ function M.migrate(config, emit, opts)
     result.error = result.outcome.failed.error
     result.error.state = state_of(result.plan, result.outcome)
     if result.error.resume then
-      result.error.state = result.error.state .. ("; its first %d of %d statements stay, the next run goes on behind them")
+      result.error.state = result.error.state
+        .. ("; its first %d of %d statements stay, the next run goes on behind them")
         :format(result.error.resume.statement - 1, result.error.resume.of)
     end
   else

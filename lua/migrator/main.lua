@@ -31,7 +31,8 @@ end
 -- --ephemeral: the command runs as ever, on a server that lives as long as it does. `test` always has one of its own.
 local function run_command(parsed, config, sink)
   local app, options = require("migrator.app." .. parsed.command), require "migrator.options"
-  if not config.ephemeral or parsed.command == "test" or not options.applies(options.by_name.ephemeral, parsed.command) then
+  if not config.ephemeral or parsed.command == "test" or not options.applies(options.by_name.ephemeral,
+    parsed.command) then
     return app.run(config, sink, parsed.args, parsed)
   end
   local settings, server <close> = require("migrator.ephemeral").attach(config, sink) -- luacheck: ignore server
@@ -39,6 +40,7 @@ local function run_command(parsed, config, sink)
 end
 
 local function run(argv, holder)
+  if argv[1] == "--version" and not argv[2] then return print_text("migrator " .. host.version) end
   local parsed = require("migrator.cli").parse(argv)
   if parsed.text then return print_text(parsed.text) end
   if parsed.version then return print_text("migrator " .. host.version) end

@@ -1,4 +1,5 @@
----Every option, once: the command line, MIGRATOR_<OPTION>, migrator.config.lua, --help, completion and the docs come from here.
+---Every option, once: the command line, MIGRATOR_<OPTION>, migrator.config.lua, --help, completion and the docs come
+---from here.
 local M = {}
 
 ---@class migrator.Option
@@ -18,15 +19,18 @@ local RUN = { "migrate", "reset", "run" }
 M.list = {
   { name = "url", kind = "string", env = "DATABASE_URL", metavar = "URL", commands = DB,
     help = "the database, as a URL or key=value words (default: DATABASE_URL)" },
-  { name = "dir", kind = "string", metavar = "DIR", help = "folder of the migrations (default: the first of migrations, drizzle, "
+  { name = "dir", kind = "string", metavar = "DIR",
+    help = "folder of the migrations (default: the first of migrations, drizzle, "
     .. "src/migrations, src/db/migrations, db/migrations that has a journal)" },
-  { name = "config", kind = "string", metavar = "FILE", file = false, help = "project file (default: ./migrator.config.lua if it is there)" },
+  { name = "config", kind = "string", metavar = "FILE", file = false,
+    help = "project file (default: ./migrator.config.lua if it is there)" },
   { name = "env_file", kind = "string", metavar = "FILE", file = false,
     help = "variables to add to the environment (default: ./.env if it is there)" },
   { name = "ephemeral", kind = "flag", default = false, file = false, commands = DB,
     help = "use a throw-away PostgreSQL instead of a database of yours" },
   { name = "schema", kind = "string", default = "drizzle", metavar = "NAME", help = "schema of the tracking table" },
-  { name = "table", kind = "string", default = "__drizzle_migrations", metavar = "NAME", help = "name of the tracking table" },
+  { name = "table", kind = "string", default = "__drizzle_migrations", metavar = "NAME",
+    help = "name of the tracking table" },
   { name = "lock_timeout", kind = "duration", default = 5, metavar = "TIME", commands = DB,
     help = "how long a statement may wait for a lock (5s)" },
   { name = "statement_timeout", kind = "duration", default = 0, metavar = "TIME", commands = DB,
@@ -39,15 +43,20 @@ M.list = {
     help = "how long the whole command may take (0: no limit)" },
   { name = "tries", kind = "integer", default = 3, metavar = "N", commands = RUN,
     help = "how often to try when a lock is not obtained (3)" },
-  { name = "tx", kind = "choice", default = "all", choices = { "all", "file", "none" }, commands = { "migrate", "plan", "reset", "run" },
+  { name = "tx", kind = "choice", default = "all", choices = { "all", "file", "none" },
+    commands = { "migrate", "plan", "reset", "run" },
     help = "one transaction for the run, one for each file, or none (all)" },
   { name = "order", kind = "choice", default = "linear", choices = { "linear", "non-linear" },
-    commands = { "migrate", "plan", "status", "reset", "run" }, help = "refuse or apply what is older than the newest applied (linear)" },
-  { name = "edited", kind = "choice", default = "refuse", choices = { "refuse", "allow" }, commands = { "migrate", "plan", "reset", "run" },
+    commands = { "migrate", "plan", "status", "reset", "run" },
+      help = "refuse or apply what is older than the newest applied (linear)" },
+  { name = "edited", kind = "choice", default = "refuse", choices = { "refuse", "allow" },
+    commands = { "migrate", "plan", "reset", "run" },
     help = "what to do about files edited after they were applied (refuse)" },
-  { name = "missing", kind = "choice", default = "refuse", choices = { "refuse", "allow" }, commands = { "migrate", "plan", "reset", "run" },
+  { name = "missing", kind = "choice", default = "refuse", choices = { "refuse", "allow" },
+    commands = { "migrate", "plan", "reset", "run" },
     help = "what to do about tracking rows that no entry explains (refuse)" },
-  { name = "baseline", kind = "choice", default = "refuse", choices = { "refuse", "run" }, commands = { "migrate", "plan", "reset", "run" },
+  { name = "baseline", kind = "choice", default = "refuse", choices = { "refuse", "run" },
+    commands = { "migrate", "plan", "reset", "run" },
     help = "what to do about a first file whose tables exist already (refuse)" },
   { name = "orphans", kind = "choice", default = "forgotten", choices = { "forgotten", "refuse", "allow" },
     help = "which files without a journal entry to refuse: those that look forgotten, all, none (forgotten)" },
@@ -62,7 +71,8 @@ M.list = {
   { name = "json", kind = "flag", default = false, file = false, help = "one JSON document on standard output" },
   { name = "log", kind = "choice", default = "text", choices = { "text", "json" }, help = "form of the log (text)" },
   { name = "quiet", kind = "flag", default = false, file = false, help = "only errors" },
-  { name = "verbose", kind = "flag", default = false, file = false, help = "statements, settings and where they come from" },
+  { name = "verbose", kind = "flag", default = false, file = false,
+    help = "statements, settings and where they come from" },
   { name = "no_color", kind = "flag", default = false, file = false, help = "no colours (also: NO_COLOR)" },
   { name = "unsafe", kind = "flag", default = false, commands = { "run", "seed", "test", "reset" },
     help = "give scripts the whole of io, os and debug" },

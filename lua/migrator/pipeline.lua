@@ -1,5 +1,5 @@
----A pipeline is data: a list of steps that say what they need and give. The chain is checked before the first one acts; undo
----always runs, last first; the steps marked `always` see every outcome.
+---A pipeline is data: a list of steps that say what they need and give. The chain is checked before the first one acts;
+---undo always runs, last first; the steps marked `always` see every outcome.
 local clock = require "migrator.core.clock"
 local config_module = require "migrator.config"
 local errors = require "migrator.error"
@@ -119,7 +119,9 @@ local function undo_all(ctx, begun, err)
     if begun[i].undo then
       ctx.step = begun[i].name
       local ok, second = pcall(begun[i].undo, ctx, err)
-      if not ok then ctx.emit("warning", { message = ("undoing %s also failed: %s"):format(begun[i].name, tostring(second)) }) end
+      if not ok then
+        ctx.emit("warning", { message = ("undoing %s also failed: %s"):format(begun[i].name, tostring(second)) })
+      end
     end
   end
 end

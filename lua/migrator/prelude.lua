@@ -34,7 +34,8 @@ local function make_env(config)
     errors.raise("config", { message = ("the environment variable %s is not set"):format(name) })
   end
   function functions.load_if_exists(path)
-    local found = require("migrator.env").load_if_exists(path, { getenv = function(name) return config.environment[name] end })
+    local found = require("migrator.env").load_if_exists(path,
+      { getenv = function(name) return config.environment[name] end })
     for key, value in pairs(found or {}) do config.environment[key] = value end
     return found ~= nil
   end
@@ -51,8 +52,11 @@ local function make_db(config, run)
   local out = { null = db.null, connect = function(target, opts)
     return db.connect(target or require("migrator.config").need_url(config), opts)
   end }
-  for _, name in ipairs { "ping", "try_connect", "array", "json", "bytea", "ident", "literal" } do out[name] = db[name] end
-  for _, name in ipairs { "exec", "script", "row", "value", "query", "transaction", "copy_in", "copy_out", "copy_rows", "batch",
+  for _, name in ipairs { "ping", "try_connect", "array", "json", "bytea", "ident", "literal" } do
+    out[name] = db[name]
+  end
+  for _, name in ipairs { "exec", "script", "row", "value", "query", "transaction", "copy_in", "copy_out", "copy_rows",
+    "batch",
     "notices" } do
     out[name] = function(...)
       local session = conn()
@@ -109,13 +113,15 @@ function M.globals(config, sink, run)
     json = { encode = sink_module.encode, decode = cjson.decode, null = cjson.null, array = sink_module.array },
     env = make_env(config), log = make_log(sink), fs = core_fs, clock = clock, url = url, ci = ci,
     git = { changed = require("migrator.changes").detect }, seed = make_seed(config, sink, run),
-    pipeline = pipeline.make, steps = steps, policy = policy, confirm = make_confirm(), mask = mask.add, arg = run.args or {},
+    pipeline = pipeline.make, steps = steps, policy = policy, confirm = make_confirm(), mask = mask.add, arg = run.args
+      or {},
   }
 end
 
 ---@return table env
 function M.environment(config, sink, run)
-  return sandbox.new(M.globals(config, sink, run), { folder = run.path and (run.path:match("^(.*)/[^/]*$") or ".") or ".",
+  return sandbox.new(M.globals(config, sink, run), { folder = run.path and (run.path:match("^(.*)/[^/]*$") or ".")
+    or ".",
     unsafe = config.unsafe, print = function(text) sink:line(text) end })
 end
 

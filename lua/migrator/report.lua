@@ -19,14 +19,17 @@ end
 ---@param plan migrator.Plan
 ---@param state table
 function M.status(plan, state)
-  local out = { applied = plan.applied, expected = plan.expected, pending = array {}, moved = array {}, edited = array {},
+  local out = { applied = plan.applied, expected = plan.expected, pending = array {}, moved = array {},
+    edited = array {},
     stranded = array {}, baseline = array {}, missing = array {}, entries = array {}, server = server(state) }
   for i, item in ipairs(plan.items) do
     local entry = item.entry
     out.entries[i] = { idx = entry.idx, tag = entry.tag, when = entry.when, hash = entry.hash, state = item.state }
     if out[item.state] and item.state ~= "applied" then table.insert(out[item.state], entry.tag) end
   end
-  for i, row in ipairs(plan.missing) do out.missing[i] = { id = row.id, hash = row.hash, created_at = row.created_at } end
+  for i, row in ipairs(plan.missing) do
+    out.missing[i] = { id = row.id, hash = row.hash, created_at = row.created_at }
+  end
   return out
 end
 

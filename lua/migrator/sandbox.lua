@@ -1,16 +1,18 @@
----The environment of somebody else's Lua: the safe part of the standard library, the engine's modules, `require` for files
----beside the script. Nothing in it can end the process behind our back or swallow an interrupt.
+---The environment of somebody else's Lua: the safe part of the standard library, the engine's modules, `require` for
+---files beside the script. Nothing in it can end the process behind our back or swallow an interrupt.
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
 
 local M = {}
 
-local SAFE = { "assert", "error", "getmetatable", "setmetatable", "ipairs", "pairs", "next", "rawequal", "rawget", "rawlen",
+local SAFE = { "assert", "error", "getmetatable", "setmetatable", "ipairs", "pairs", "next", "rawequal", "rawget",
+  "rawlen",
   "rawset", "select", "tonumber", "tostring", "type", "_VERSION" }
 
 -- What a user's code may catch is what it could have caused; the end of the run is not among it.
 local function must_pass(err)
-  return errors.is(err, "interrupted") or (errors.is(err, "script") and err.message:find("deadline passed", 1, true) ~= nil)
+  return errors.is(err, "interrupted") or (errors.is(err, "script")
+    and err.message:find("deadline passed", 1, true) ~= nil)
 end
 
 local function safe_pcall(fn, ...)
@@ -70,7 +72,8 @@ function M.new(globals, opts)
   opts = opts or {}
   local env = {}
   for _, name in ipairs(SAFE) do env[name] = _G[name] end
-  env.string, env.table, env.math, env.utf8, env.coroutine = copy(string), copy(table), copy(math), copy(utf8), copy(coroutine)
+  env.string, env.table, env.math, env.utf8, env.coroutine = copy(string), copy(table), copy(math), copy(utf8),
+    copy(coroutine)
   env.pcall, env.xpcall = safe_pcall, safe_xpcall
   env.os = make_os(opts.unsafe)
   if opts.unsafe then env.io, env.debug = io, debug end

@@ -6,8 +6,8 @@ local M = {}
 
 local OLDEST = 130000
 
--- $1 our idea of the backend's pid: behind a pooler it is another, and then no session lock may be taken. $2 the lock's key,
--- $3 the tracking table, $4 whether to take the lock.
+-- $1 our idea of the backend's pid: behind a pooler it is another, and then no session lock may be taken. $2 the lock's
+-- key, $3 the tracking table, $4 whether to take the lock.
 local STATE = [[
 select pg_catalog.pg_backend_pid() as pid, pg_catalog.pg_is_in_recovery() as standby,
   pg_catalog.current_setting('transaction_read_only') = 'on' as read_only,
@@ -43,7 +43,8 @@ end
 function M.look(conn, tracking, lock)
   local info = conn:info()
   if info.version_number < OLDEST then
-    errors.raise("config", { message = ("the server is PostgreSQL %s; 13 is the oldest that is supported"):format(info.version) })
+    errors.raise("config",
+      { message = ("the server is PostgreSQL %s; 13 is the oldest that is supported"):format(info.version) })
   end
   local batch <close> = conn:batch()
   batch:queue(STATE, info.pid, tracking.key, tracking.name, lock, tracking.schema)
@@ -87,7 +88,8 @@ function M.check(state, conn, connect)
   if state.pid == conn:info().pid then return nil end
   local other <close> = connect()
   if shares_backend(conn, other) then
-    errors.raise("config", { message = "a transaction-mode pooler is between us and the server: locks and settings would be lost",
+    errors.raise("config",
+      { message = "a transaction-mode pooler is between us and the server: locks and settings would be lost",
       hint = "connect to the server itself (usually port 5432) or to a pool in session mode" })
   end
   return "a pooler in session mode is between us and the server"

@@ -20,7 +20,8 @@ local function load_busted()
     detail = core:match("^[^\n]*not found[^\n]*") and nil or core })
 end
 
--- The executor of a test runs its before_each and after_each as well: what is left when it returns was left by the test.
+-- The executor of a test runs its before_each and after_each as well: what is left when it returns was left by the
+-- test.
 local function watch_tests(busted, opts, report)
   local register = busted.register
   busted.register = function(descriptor, executor, attributes)
@@ -107,7 +108,8 @@ local function subscribe(busted, tally, opts)
     opts.sink:line(("%s %s  %d passed%s%s  %.2f s"):format(failed and opts.sink:paint("stdout", "red", "FAIL")
       or opts.sink:paint("stdout", "green", "ok  "), element.name, now.passed - before.passed,
       now.failed > before.failed and (", %d failed"):format(now.failed - before.failed) or "",
-      now.skipped > before.skipped and (", %d skipped"):format(now.skipped - before.skipped) or "", element.duration or 0))
+      now.skipped > before.skipped and (", %d skipped"):format(now.skipped - before.skipped) or "", element.duration
+        or 0))
     return nil, true
   end)
 end
@@ -149,7 +151,9 @@ function M.run(opts)
   opts.sink:clear_progress()
   if host.signal() then errors.raise("interrupted", { message = "interrupted by a signal", signal = host.signal() }) end
   local counts = tally:counts()
-  if opts.filter and not next(tally.outcome) then errors.raise("usage", { message = "no test matches " .. opts.filter }) end
+  if opts.filter and not next(tally.outcome) then
+    errors.raise("usage", { message = "no test matches " .. opts.filter })
+  end
   print_failures(opts.sink, tally)
   opts.sink:line(("%d passed, %d failed, %d skipped"):format(counts.passed, counts.failed, counts.skipped))
   counts.failures = require("migrator.sink").array(tally.failures)

@@ -1,4 +1,5 @@
----The tracking table, as Drizzle makes it: what is sent to read it, to make it and to add rows. No column is ever added.
+---The tracking table, as Drizzle makes it: what is sent to read it, to make it and to add rows. No column is ever
+---added.
 local errors = require "migrator.error"
 local hash = require "migrator.core.hash"
 local sql = require "migrator.core.sql"
@@ -47,7 +48,8 @@ function M.digest(rows)
   return hash.sha256(table.concat(lines, "\n"))
 end
 
----A query that fails on the server unless the table holds what we think: the check and what depends on it are one flight.
+---A query that fails on the server unless the table holds what we think: the check and what depends on it are one
+---flight.
 ---$1 the digest, $2 the text that the failure is to carry.
 ---@param tracking migrator.Tracking
 ---@return string
@@ -63,7 +65,8 @@ function M.rows(rows)
     if math.type(row.id) ~= "integer" or type(row.hash) ~= "string" then
       errors.raise("config", { message = "the tracking table does not have Drizzle's columns (id, hash, created_at)" })
     end
-    out[i] = { id = row.id, hash = row.hash, created_at = math.type(row.created_at) == "integer" and row.created_at or nil }
+    out[i] = { id = row.id, hash = row.hash, created_at = math.type(row.created_at) == "integer" and row.created_at
+      or nil }
   end
   return out
 end

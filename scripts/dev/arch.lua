@@ -33,7 +33,8 @@ local function each_line(path, visit)
   end
 end
 
--- C: a room may include itself and what is named here. `own` are the outside libraries, each of them in one driver alone.
+-- C: a room may include itself and what is named here. `own` are the outside libraries, each of them in one driver
+-- alone.
 local C_ROOMS = {
   base = { may = "" },
   pg = { may = "base", own = "libpq-fe.h" },
@@ -65,7 +66,9 @@ end
 
 local function check_c(path)
   local room = path:match("^src/(%w+)/") or "main"
-  if not C_ROOMS[room] then return report(path, 1, "the room src/%s is not in the table of scripts/dev/arch.lua", room) end
+  if not C_ROOMS[room] then
+    return report(path, 1, "the room src/%s is not in the table of scripts/dev/arch.lua", room)
+  end
   each_line(path, function(text, line)
     local quoted, outside = text:match('^%s*#%s*include%s+"(.-)"'), text:match("^%s*#%s*include%s+<(.-)>")
     if quoted then check_quoted(path, line, room, quoted) end
@@ -78,8 +81,8 @@ local function check_c(path)
   end)
 end
 
--- Lua: the first room whose pattern fits a module's name is its own. All but `lib` and `policy` may also use core.*, the C
--- modules; everybody lib.* and error. `%` is any name of the same folder.
+-- Lua: the first room whose pattern fits a module's name is its own. All but `lib` and `policy` may also use core.*,
+-- the C modules; everybody lib.* and error. `%` is any name of the same folder.
 local LUA_ROOMS = {
   { "lib%.", "", pure = true },
   { "error", "", pure = true },

@@ -63,13 +63,16 @@ end
 local function common(command)
   local out = {}
   for _, option in ipairs(options.list) do
-    if option.commands and options.applies(option, command.name) then out[#out + 1] = "`" .. options.flag(option) .. "`" end
+    if option.commands and options.applies(option, command.name) then
+      out[#out + 1] = "`" .. options.flag(option) .. "`"
+    end
   end
   return out
 end
 
 local function add_command(add, command)
-  add(("\n## %s\n\n```text\n%s\n```\n\n%s.\n"):format(command.name, usage(command), command.summary:gsub("^%l", string.upper)))
+  add(("\n## %s\n\n```text\n%s\n```\n\n%s.\n"):format(command.name, usage(command),
+    command.summary:gsub("^%l", string.upper)))
   local own = {}
   for _, argument in ipairs(command.arguments or {}) do
     own[#own + 1] = ("| `%s` | %s |"):format(argument.name:upper(), cell(argument.help))
@@ -83,7 +86,8 @@ local function add_command(add, command)
 end
 
 local function command_page()
-  local out = { "# Commands\n", MADE, "\nEvery option can also be a variable, `MIGRATOR_` and its name in capitals, and most can ",
+  local out = { "# Commands\n", MADE,
+    "\nEvery option can also be a variable, `MIGRATOR_` and its name in capitals, and most can ",
     "stand in `migrator.config.lua`.\nThe command line wins over the variable, the variable over the project file, that over ",
     "the default.\n" }
   local function add(text) out[#out + 1] = text end
@@ -112,7 +116,8 @@ end
 
 local function add_class(add, class)
   if #class.fields == 0 then return end
-  add(("\n<a id=\"%s\"></a>\n**`%s`**%s%s\n\n"):format(class.name, class.name, class.exact and ", no other fields" or "",
+  add(("\n<a id=\"%s\"></a>\n**`%s`**%s%s\n\n"):format(class.name, class.name, class.exact and ", no other fields"
+    or "",
     class.parent and (", and what is in `%s`"):format(class.parent) or ""))
   if #class.doc > 0 then add(table.concat(class.doc, "\n") .. "\n\n") end
   add "| field | type | |\n|---|---|---|\n"
@@ -127,7 +132,8 @@ local function add_function(add, item)
   if #item.params + #item.returns > 0 then add "\n" end
   for _, param in ipairs(item.params) do
     local kind, note = stubs.split_type(param.rest)
-    add(("- `%s%s`: `%s`%s\n"):format(param.name, param.optional and "?" or "", kind, note ~= "" and " – " .. note or ""))
+    add(("- `%s%s`: `%s`%s\n"):format(param.name, param.optional and "?" or "", kind, note ~= "" and " – " .. note
+      or ""))
   end
   for _, text in ipairs(item.returns) do
     local kind, note = stubs.split_type(text)
@@ -153,7 +159,8 @@ local function add_stub(add, stub)
 end
 
 local function api_page()
-  local by_name, out = {}, { "# The Lua API\n", MADE, "\nWhat a script sees besides the safe part of Lua's standard library. ",
+  local by_name, out = {},
+    { "# The Lua API\n", MADE, "\nWhat a script sees besides the safe part of Lua's standard library. ",
     "`require` finds files beside the script.\nVerbs raise, questions (`find_`, `try_`, `is_`) answer. `migrator types` writes ",
     "the same for editors.\n\n" }
   local function add(text) out[#out + 1] = text end

@@ -5,7 +5,8 @@ local out = assert(io.open(arg[1], "w"))
 local function write_bytes(name, data)
   out:write("static const char ", name, "[] = {\n")
   for at = 1, #data, 4096 do
-    out:write((data:sub(at, at + 4095):gsub(".", function(c) return string.format("%d,", string.unpack("b", c)) end)), "\n")
+    out:write((data:sub(at, at + 4095):gsub(".", function(c) return string.format("%d,", string.unpack("b", c)) end)),
+      "\n")
   end
   out:write("0};\n")
 end

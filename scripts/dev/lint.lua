@@ -19,7 +19,9 @@ local function report(path, line, format, ...)
   io.stdout:write(("%s:%d: "):format(path, line), format:format(...), "\n")
 end
 
-local function note(path, line, format, ...) io.stdout:write(("note: %s:%d: "):format(path, line), format:format(...), "\n") end
+local function note(path, line, format, ...)
+  io.stdout:write(("note: %s:%d: "):format(path, line), format:format(...), "\n")
+end
 
 local function read_lines(path)
   local out = {}
@@ -54,7 +56,9 @@ local function check_c(path, lines)
     if code:find("/*", 1, true) then code, in_comment = code:gsub("/%*.*$", ""), true end
     for name in code:gmatch("%f[%w_]([%w_]+)%s*%(") do
       local allowed = BANNED[name]
-      if allowed ~= nil and not (allowed and allowed[path]) then report(path, number, "%s is not to be used here", name) end
+      if allowed ~= nil and not (allowed and allowed[path]) then
+        report(path, number, "%s is not to be used here", name)
+      end
     end
     if line:find("^[%w_].*%)%s*{$") then start = number end
     if line == "}" and start then
@@ -67,7 +71,8 @@ end
 local function check_lua(path, lines)
   local open = {}
   for number, line in ipairs(lines) do
-    local indent = line:match("^(%s*)local function") or line:match("^(%s*)function") or line:match("^(%s*)return function")
+    local indent = line:match("^(%s*)local function") or line:match("^(%s*)function")
+      or line:match("^(%s*)return function")
     if indent and not line:find("%f[%w_]end[%s,)}]*$") then open[indent] = number end
     local closed = line:match("^(%s*)end%f[^%w_]") or line:match("^(%s*)end$")
     local start = closed and open[closed]

@@ -18,7 +18,8 @@ function M.split_type(text)
     local c = text:sub(i, i)
     if c == '"' then quoted = not quoted end
     if c:find "[%(%[{<]" then depth = depth + 1 elseif c:find "[%)%]}>]" then depth = depth - 1 end
-    if c == " " and depth == 0 and not quoted and not text:sub(1, i - 1):find "[:,|]$" and text:sub(i + 1, i + 1) ~= "|" then
+    if c == " " and depth == 0 and not quoted and not text:sub(1, i - 1):find "[:,|]$"
+      and text:sub(i + 1, i + 1) ~= "|" then
       return text:sub(1, i - 1), text:sub(i + 1)
     end
   end

@@ -11,12 +11,14 @@ local COUNT = "psql -XAtc 'select count(*) from drizzle.__drizzle_migrations'"
 
 describe("migrator ephemeral", function()
   it("runs a program with DATABASE_URL and libpq's variables, and answers with its exit code", function()
-    local ran = cli.run { "ephemeral", "--", "sh", "-c", 'psql -XAtc "select 40 + 2" "$DATABASE_URL"; psql -XAtc "select 43"; exit 7' }
+    local ran = cli.run { "ephemeral", "--", "sh", "-c",
+      'psql -XAtc "select 40 + 2" "$DATABASE_URL"; psql -XAtc "select 43"; exit 7' }
     assert.same({ code = 7, stdout = "42\n43\n", stderr = "" }, ran)
   end)
 
   it("gives the program its words and its standard input as they are", function()
-    local ran = cli.run { "ephemeral", "--", "sh", "-c", 'printf "%s|" "$@"; cat', "x", "--json", "a b", "--", "-h", stdin = "in" }
+    local ran = cli.run { "ephemeral", "--", "sh", "-c", 'printf "%s|" "$@"; cat', "x", "--json", "a b", "--", "-h",
+      stdin = "in" }
     assert.same({ code = 0, stdout = "--json|a b|--|-h|in", stderr = "" }, ran)
   end)
 
@@ -34,7 +36,8 @@ describe("migrator ephemeral", function()
   end)
 
   it("uses the port with --port", function()
-    local ran = cli.run { "ephemeral", "--port", "--", "sh", "-c", 'echo "$DATABASE_URL"; psql -XAtc "select inet_server_addr()"' }
+    local ran = cli.run { "ephemeral", "--port", "--", "sh", "-c",
+      'echo "$DATABASE_URL"; psql -XAtc "select inet_server_addr()"' }
     assert.matches("^postgresql://postgres@127%.0%.0%.1:%d+/postgres%?sslmode=disable\n127%.0%.0%.1\n$", ran.stdout)
   end)
 
@@ -70,7 +73,8 @@ end)
 
 describe("--ephemeral", function()
   it("runs a command on a throw-away server, whatever DATABASE_URL says", function()
-    local ran = cli.run { "migrate", "--ephemeral", "--dir", TROVELLA, env = { DATABASE_URL = "postgres://nowhere.invalid/x" } }
+    local ran = cli.run { "migrate", "--ephemeral", "--dir", TROVELLA,
+      env = { DATABASE_URL = "postgres://nowhere.invalid/x" } }
     assert.equal(0, ran.code, ran.stderr)
     assert.matches("Migrations complete%. Applied 10 new migration%(s%)%.", ran.stdout)
   end)

@@ -3,8 +3,8 @@ local adversarial = require "spec.support.adversarial"
 local fs = require "migrator.core.fs"
 local project = require "spec.support.project"
 
----Per step: { exit code, part of the error }, "same" for Drizzle's end state, "right" for success where Drizzle fails or where
----only the ids of rows differ.
+---Per step: { exit code, part of the error }, "same" for Drizzle's end state, "right" for success where Drizzle fails
+---or where only the ids of rows differ.
 local OURS = {
   ["breakpoint-in-dollar-body"] = { { 2, "0000_a.sql:1:4: a dollar quote is not closed" } },
   ["breakpoint-in-literal"] = { { 2, "0000_a.sql:2:34: a quote is not closed" } },
@@ -43,7 +43,8 @@ local OURS = {
   ["when-inserted-middle"] = { "same", { 1, "0001_b was never applied" } },
   ["when-late-branch"] = { "same", { 1, "0002_c was never applied" } },
   ["when-late-then-dependent"] = { "same", { 1, "0002_c was never applied" } },
-  ["when-missing"] = { { 2, "`when` must be" }, { 2, "it is missing" }, { 2, "it is missing" }, { 2, "it is missing" } },
+  ["when-missing"] = { { 2, "`when` must be" }, { 2, "it is missing" }, { 2, "it is missing" },
+    { 2, "it is missing" } },
   ["when-over-bigint"] = { { 2, "`when` must be a whole number of milliseconds" } },
 }
 

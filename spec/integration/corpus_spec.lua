@@ -37,7 +37,9 @@ local function cut(corpus, journal, n, dir)
   dir = dir or tmp.dir {}
   for i, entry in ipairs(journal.entries) do
     local file = dir .. "/" .. entry.tag .. ".sql"
-    if i <= n and not fs.find(file) then fs.write(file, fs.read(corpus.path .. "/migrations/" .. entry.tag .. ".sql")) end
+    if i <= n and not fs.find(file) then
+      fs.write(file, fs.read(corpus.path .. "/migrations/" .. entry.tag .. ".sql"))
+    end
   end
   local entries = {}
   for i = 1, n do

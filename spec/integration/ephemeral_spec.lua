@@ -39,7 +39,8 @@ describe("ephemeral.start", function()
     assert.is_nil(server.port_url)
     assert.equal(server.socket_url, server.url)
     local conn <close> = db.connect(server.url)
-    assert.same({ "postgres", "postgres", true, "UTF8", "C.UTF-8", "UTC", "", "off" }, { conn:value("select current_user"),
+    assert.same({ "postgres", "postgres", true, "UTF8", "C.UTF-8", "UTC", "", "off" },
+      { conn:value("select current_user"),
       conn:value("select current_database()"), conn:value("select rolsuper from pg_roles where rolname = current_user"),
       conn:value("show server_encoding"), conn:value("show lc_collate"), conn:value("show timezone"),
       conn:value("show listen_addresses"), conn:value("show fsync") })
@@ -105,7 +106,8 @@ describe("ephemeral.start", function()
   it("makes the template anew when it is damaged, seen at once or only by the server", function()
     ephemeral.start():stop()
     local path = template()
-    for _, damage in ipairs { "rm -f PG_VERSION", "rm -rf base", "rm -rf global/pg_filenode.map base/*/pg_filenode.map" } do
+    for _, damage in ipairs { "rm -f PG_VERSION", "rm -rf base",
+      "rm -rf global/pg_filenode.map base/*/pg_filenode.map" } do
       assert.equal(0, process.run({ cmd = { "sh", "-c", damage }, cwd = path }).code)
       local server <close> = ephemeral.start()
       local conn <close> = db.connect(server.url)
@@ -148,7 +150,8 @@ describe("ephemeral.start", function()
   end)
 
   it("hands the server nothing of the environment", function()
-    local theirs = { PGPORT = "1", PGDATA = "/nowhere", PGHOST = "nowhere.invalid", DATABASE_URL = "postgres://x:secret@y/z" }
+    local theirs = { PGPORT = "1", PGDATA = "/nowhere", PGHOST = "nowhere.invalid",
+      DATABASE_URL = "postgres://x:secret@y/z" }
     with_environment(theirs, function()
       local server <close> = ephemeral.start()
       local conn <close> = db.connect(server.url)

@@ -70,7 +70,8 @@ describe("migrate, the trovella fixture", function()
       conn:exec("grant usage on schema drizzle to " .. role)
       conn:exec("grant select on drizzle.__drizzle_migrations to " .. role)
     end
-    local ran = migrate(url:gsub("user=postgres", "user=" .. role):gsub("//postgres", "//" .. role), TROVELLA .. "/migrations")
+    local ran = migrate(url:gsub("user=postgres", "user=" .. role):gsub("//postgres", "//" .. role), TROVELLA
+      .. "/migrations")
     pg.drop(name)
     admin:exec("drop role " .. role)
     assert.same({ 0, "" }, { ran.code, ran.stderr })
@@ -79,7 +80,8 @@ end)
 
 describe("migrate, transactions", function()
   local broken = { { "0000_a", "create table a (id int);" },
-    { "0001_b", "create table b (id int);\n--> statement-breakpoint\n\tselect 'é', nope from a;" }, { "0002_c", "create table c ();" } }
+    { "0001_b", "create table b (id int);\n--> statement-breakpoint\n\tselect 'é', nope from a;" },
+      { "0002_c", "create table c ();" } }
 
   it("R38 R40 leaves nothing of a run that fails", function()
     local url = pg.database()
@@ -116,7 +118,8 @@ describe("migrate, transactions", function()
 
   it("R24 takes empty files, pieces of comments and trailing breakpoints", function()
     local url = pg.database()
-    local ran = migrate(url, project.write { { "0000_a", "" }, { "0001_b", "-- only words\n--> statement-breakpoint\n" },
+    local ran = migrate(url, project.write { { "0000_a", "" },
+      { "0001_b", "-- only words\n--> statement-breakpoint\n" },
       { "0002_c", "create table c ();\n--> statement-breakpoint\n--> statement-breakpoint\n" } })
     assert.equal(0, ran.code)
     assert.equal(3, value(url, "select count(*) from drizzle.__drizzle_migrations"))
@@ -124,7 +127,8 @@ describe("migrate, transactions", function()
 
   it("refuses to commit when a migration tampers with the tracking table", function()
     local url = pg.database()
-    local ran = migrate(url, project.write { { "0000_a", "create table a ();" }, { "0001_b", "delete from drizzle.__drizzle_migrations;" } })
+    local ran = migrate(url, project.write { { "0000_a", "create table a ();" },
+      { "0001_b", "delete from drizzle.__drizzle_migrations;" } })
     assert.equal(1, ran.code)
     assert.matches("Migration count mismatch: database has 1 but expected 2", ran.stderr, 1, true)
     assert.equal(0, value(url, "select count(*) from pg_tables where schemaname = 'public'"))
@@ -143,7 +147,8 @@ describe("migrate, statements that cannot be in a transaction", function()
 
   it("resumes behind the statements that were done", function()
     local url = pg.database()
-    local dir = project.write { { "0000_a", "create table a (id int);" }, { "0001_b", "create index concurrently a1 on a (id);\n"
+    local dir = project.write { { "0000_a", "create table a (id int);" },
+      { "0001_b", "create index concurrently a1 on a (id);\n"
       .. "--> statement-breakpoint\ninsert into a values (1);\n--> statement-breakpoint\ncreate index concurrently a2 on nope (id);" } }
     local ran = migrate(url, dir)
     assert.equal(1, ran.code)
@@ -213,7 +218,8 @@ describe("migrate, journal and database disagree", function()
     return url, dir
   end
 
-  local A, B, C = { "0000_a", "create table a ();" }, { "0001_b", "create table b ();" }, { "0002_c", "create table c ();" }
+  local A, B, C = { "0000_a", "create table a ();" }, { "0001_b", "create table b ();" },
+    { "0002_c", "create table c ();" }
 
   it("R36 refuses when the database is ahead, in the exact words", function()
     local url, dir = applied { A, B, C }
@@ -319,7 +325,8 @@ describe("migrate, one runner at a time", function()
     conn:exec "create table held (id int)"
     conn:exec "begin"
     conn:exec "lock table held"
-    local ran = migrate(url, project.write { { "0000_a", "alter table held add x int;" } }, "--lock-timeout", "1500ms", "--tries", "2")
+    local ran = migrate(url, project.write { { "0000_a", "alter table held add x int;" } }, "--lock-timeout", "1500ms",
+      "--tries", "2")
     conn:exec "rollback"
     assert.equal(5, ran.code)
     assert.matches("0000_a waits for a lock", ran.stderr, 1, true)

@@ -12,7 +12,8 @@ local function run(text, options)
   local dir = options.dir or tmp.dir {}
   tmp.write(dir .. "/pipeline.lua", text)
   for name, more in pairs(options.files or {}) do tmp.write(dir .. "/" .. name, more) end
-  return cli.run { "pipeline.lua", table.unpack(options.args or {}), cwd = dir, env = options.env, seconds = options.seconds }, dir
+  return cli.run { "pipeline.lua", table.unpack(options.args or {}), cwd = dir, env = options.env,
+    seconds = options.seconds }, dir
 end
 
 describe("a script", function()
@@ -136,7 +137,8 @@ describe("steps.detect", function()
 
   local function push(dir, before)
     tmp.write(dir .. "/event.json", cjson.encode { before = before, after = git(dir, "rev-parse", "HEAD") })
-    return { DATABASE_URL = nil, GITHUB_ACTIONS = "true", GITHUB_EVENT_NAME = "push", GITHUB_EVENT_PATH = dir .. "/event.json" }
+    return { DATABASE_URL = nil, GITHUB_ACTIONS = "true", GITHUB_EVENT_NAME = "push", GITHUB_EVENT_PATH = dir
+      .. "/event.json" }
   end
 
   local function repository()
@@ -190,7 +192,8 @@ describe("steps.proxy", function()
     local port = require("migrator.core.http").find_port()
     local socket = pg.server().socket_url:match("host=([^&]+)"):gsub("%%2[fF]", "/")
     local ran = run(relay:gsub("local host.-\n", ""), { env = { PORT = ("%d"):format(port),
-      DATABASE_URL = "postgresql://postgres@db.example.org/postgres", FORWARD = "UNIX-CONNECT:" .. socket .. "/.s.PGSQL.5432" } })
+      DATABASE_URL = "postgresql://postgres@db.example.org/postgres", FORWARD = "UNIX-CONNECT:" .. socket
+        .. "/.s.PGSQL.5432" } })
     assert.equal("through\ttrue\n", ran.stdout, ran.stderr)
     assert.is_true(require("migrator.core.http").port_free(port))
   end)

@@ -84,7 +84,7 @@ describe("verify", function()
 
   it("warns only when nothing but line endings differ", function()
     local url = pg.database()
-    local dir = project.dir { { "0000_a", "create table a (i int);\n" } }
+    local dir = project.write { { "0000_a", "create table a (i int);\n" } }
     cli.run { "migrate", "--dir", dir, "--url", url, "--quiet" }
     require("migrator.core.fs").write(dir .. "/0000_a.sql", "create table a (i int);\r\n")
     assert.same({ "line-endings:warning" }, rules(look(url, dir)))
@@ -117,11 +117,12 @@ describe("verify", function()
 
   it("hashes as Drizzle does, whatever the bytes", function()
     local url = pg.database()
-    local texts = { "select 1;\r\n", "", "\u{FEFF}select 1;", "select 'caf\xE9';", "-- \xF0\x9F\x98A \xE2\x82\nselect 1",
+    local texts = { "select 1;\r\n", "", "\u{FEFF}select 1;", "select 'caf\xE9';",
+      "-- \xF0\x9F\x98A \xE2\x82\nselect 1",
       "select '\\x41', E'\\\\';", "select '\u{1F600}'" }
     local list = {}
     for i, text in ipairs(texts) do list[i] = { ("%04d_m"):format(i - 1), text } end
-    local dir = project.dir(list)
+    local dir = project.write(list)
     assert.equal(0, cli.run({ "migrate", "--dir", dir, "--url", url, "--quiet" }).code)
     assert.same({}, rules(look(url, dir)))
   end)
@@ -129,9 +130,10 @@ describe("verify", function()
   it("R16 refuses a journal that PostgreSQL cannot read, and one without entries", function()
     local fs = require "migrator.core.fs"
     for text, message in pairs { ['{"entries": [}'] = "invalid input syntax for type json", ["{}"] = 'no "entries"',
-      ['{"entries": [{"tag": "x", "when": 1.5}]}'] = "not a whole number", ['{"entries": [{"when": 1}]}'] = "has no tag",
+      ['{"entries": [{"tag": "x", "when": 1.5}]}'] = "not a whole number",
+      ['{"entries": [{"when": 1}]}'] = "has no tag",
       ['{"entries": [{"tag": "x", "when": 1}]}'] = "there is no file" } do
-      local dir = project.dir {}
+      local dir = project.write {}
       fs.write(dir .. "/meta/_journal.json", text)
       local ran = run(pg.database(), dir)
       assert.equal(2, ran.code)
@@ -145,8 +147,8 @@ describe("verify", function()
     local ran = run(url, TROVELLA, "--json")
     local document = cjson.decode(ran.stdout)
     assert.equal(1, ran.code)
-    assert.same({ false, "strict", 10, 10, "hash" }, { document.ok, document.policy, document.database, document.expected,
-      document.findings[1].rule })
+    assert.same({ false, "strict", 10, 10, "hash" }, { document.ok, document.policy, document.database,
+      document.expected, document.findings[1].rule })
   end)
 
   it("refuses a policy that does not exist", function()
@@ -188,8 +190,8 @@ describe("verify.check", function()
 
   it("writes nothing: it works where the session is read-only", function()
     local url = database()
-    local verdict = look(url .. (url:find("?", 1, true) and "&" or "?") .. "options=-cdefault_transaction_read_only%3Don",
-      TROVELLA)
+    local separator = url:find("?", 1, true) and "&" or "?"
+    local verdict = look(url .. separator .. "options=-cdefault_transaction_read_only%3Don", TROVELLA)
     assert.is_true(verdict.ok)
   end)
 end)

@@ -31,7 +31,8 @@ function M.run(path)
       conn:script(fs.read(folder .. ".pre.sql"))
     end
     local ran = cli.run { "migrate", "--dir", folder, "--url", url }
-    local schema, tracking = path .. "/expected/step" .. n .. ".schema.sql", path .. "/expected/step" .. n .. ".tracking.tsv"
+    local schema, tracking = path .. "/expected/step" .. n .. ".schema.sql", path .. "/expected/step" .. n
+      .. ".tracking.tsv"
     local wanted = fs.find(tracking) and fs.read(tracking) or ""
     local found = rows(url)
     out[n] = { code = ran.code, drizzle = step, stderr = ran.stderr,

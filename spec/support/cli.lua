@@ -12,7 +12,8 @@ function M.program()
   return asked and fs.absolute(asked) or host.program()
 end
 
-local DROP = { "^DATABASE_URL$", "^PG", "^MIGRATOR", "^GITHUB_", "^GITLAB_", "^CI$", "^NO_COLOR$", "^NODE_ENV$", "^XDG_CONFIG" }
+local DROP = { "^DATABASE_URL$", "^PG", "^MIGRATOR", "^GITHUB_", "^GITLAB_", "^CI$", "^NO_COLOR$", "^NODE_ENV$",
+  "^XDG_CONFIG" }
 local KEEP = { MIGRATOR_LUA_PATH = true, PG_BINDIR = true }
 
 local function environment(changes)
@@ -22,10 +23,15 @@ local function environment(changes)
       if name:find(pattern) and not KEEP[name] then out[name] = false end
     end
   end
-  if host.environment().MIGRATOR_LUA_PATH then out.MIGRATOR_LUA_PATH = fs.absolute(host.environment().MIGRATOR_LUA_PATH) end
+  if host.environment().MIGRATOR_LUA_PATH then
+    out.MIGRATOR_LUA_PATH = fs.absolute(host.environment().MIGRATOR_LUA_PATH)
+  end
   for name, value in pairs(changes or {}) do out[name] = value end
   return out
 end
+
+---The environment of such a process: variables by name, false for one that it must not see.
+M.environment = environment
 
 local function command(options)
   local cmd = { M.program() }

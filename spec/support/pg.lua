@@ -28,7 +28,9 @@ function M.admin()
 end
 
 local function check_name(name)
-  if name:sub(1, #PREFIX) ~= PREFIX then error(("refusing to touch database %q: it is not a test's"):format(name), 3) end
+  if name:sub(1, #PREFIX) ~= PREFIX then
+    error(("refusing to touch database %q: it is not a test's"):format(name), 3)
+  end
 end
 
 ---Makes a fresh, empty database.

@@ -5,13 +5,15 @@
 #include <string.h>
 
 void mig_text_copy(char *to, unsigned long size, const char *text) {
-  size_t n = text ? strlen(text) : 0;
+  size_t n;
+  if (!text) text = "";
+  n = strlen(text);
   if (n >= size) {
     n = size - 1;
     while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80) n--;
   }
   while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' ' || text[n - 1] == '\r')) n--;
-  if (n > 0) memcpy(to, text, n);
+  memcpy(to, text, n);
   to[n] = '\0';
 }
 

@@ -41,7 +41,7 @@ static const char **to_keywords(lua_State *L) {
     lua_pushvalue(L, -2);
   }
   arrays[n] = arrays[2 * n + 1] = NULL;
-  lua_pushinteger(L, (lua_Integer)(n + 1));
+  lua_pushinteger(L, (lua_Integer)n + 1);
   return arrays;
 }
 

@@ -38,7 +38,7 @@ static int last_result(mig_pg *pg, int aborted, mig_deadline deadline, long long
     if (mig_pg_next(pg, deadline, &result, err)) return -1;
     if (!result) return failed;
     if (PQresultStatus(result) == PGRES_COMMAND_OK) {
-      *rows = atoll(PQcmdTuples(result));
+      *rows = strtoll(PQcmdTuples(result), NULL, 10);
     } else if (!aborted && !failed) {
       failed = mig_diag_result(result, err);
     }

@@ -39,11 +39,10 @@ static void take_line(const char *text, const char *label, char *to, size_t size
 
 int mig_diag_connect(const PGconn *conn, mig_err *err) {
   const char *text = PQerrorMessage(conn), *host = PQhost(conn), *port = PQport(conn);
-  char line[sizeof err->message];
+  char line[sizeof err->message] = "";
   const char *why = line;
   mig_err found;
   mig_err_set(&found, "connect", " ");
-  line[0] = '\0';
   take_line(text, "FATAL:", line, sizeof line);
   if (strlen(line) > 7 && line[5] == ':') {
     memcpy(found.sqlstate, line, 5);

@@ -24,7 +24,8 @@ local function narrator(sink)
 end
 
 local function run_pipeline(found, config, sink, run)
-  local ctx = { config = config, sink = sink, emit = narrator(sink), deadline = run.deadline, args = run.args, clock = clock,
+  local ctx = { config = config, sink = sink, emit = narrator(sink), deadline = run.deadline, args = run.args,
+    clock = clock,
     values = { dsn = config.url and config.url:match("%S") and config.url or nil } }
   if found.deadline then
     local seconds = require("migrator.lib.duration").parse(found.deadline)
@@ -45,7 +46,8 @@ local function exit_code(value)
   if value == nil or value == true then return 0 end
   if value == false then return 1 end
   if math.type(value) == "integer" and value >= 0 and value <= 255 then return value end
-  errors.raise("script", { message = "a script returns a pipeline, a function, an exit code from 0 to 255, or nothing; it returned a "
+  errors.raise("script",
+    { message = "a script returns a pipeline, a function, an exit code from 0 to 255, or nothing; it returned a "
     .. type(value) })
 end
 

@@ -5,7 +5,8 @@ local report = require "migrator.report"
 local M = {}
 
 local PENDING = 10
-local COLOR = { applied = "green", pending = "cyan", edited = "red", stranded = "red", moved = "yellow", baseline = "dim" }
+local COLOR = { applied = "green", pending = "cyan", edited = "red", stranded = "red", moved = "yellow",
+  baseline = "dim" }
 
 local function date(ms) return os.date("!%Y-%m-%d %H:%M:%S", ms // 1000) end
 

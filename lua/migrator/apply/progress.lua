@@ -16,7 +16,8 @@ end
 ---The last statement that is known to be done, and whether the one after it was begun.
 ---@return integer done, boolean begun
 function M.find(conn, tracking, hash)
-  local row = conn:row(("select statement, state from %s where tracking = $1 and hash = $2"):format(TABLE), tracking, hash)
+  local row = conn:row(("select statement, state from %s where tracking = $1 and hash = $2"):format(TABLE), tracking,
+    hash)
   if not row then return 0, false end
   if row.state == "begun" then return row.statement - 1, true end
   return row.statement, false

@@ -18,11 +18,13 @@ local function status_of(conn, xid)
   end
 end
 
----Without an id of the transaction: its rows are in the table if and only if it was committed, and whoever still runs it
----holds a lock that this one waits for.
+---Without an id of the transaction: its rows are in the table if and only if it was committed, and whoever still runs
+---it holds a lock that this one waits for.
 local function rows_are_there(conn, ctx, segment)
   local last = segment.items[#segment.items]
-  if not last or not conn:value("select pg_catalog.to_regclass($1) is not null", ctx.tracking.name) then return "aborted" end
+  if not last or not conn:value("select pg_catalog.to_regclass($1) is not null", ctx.tracking.name) then
+    return "aborted"
+  end
   return conn:transaction(function()
     conn:exec(ctx.tracking.lock)
     local found = conn:value(("select count(*) from %s where hash = $1 and created_at = $2"):format(ctx.tracking.name),

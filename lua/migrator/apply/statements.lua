@@ -1,5 +1,6 @@
----A migration that cannot be one transaction: statement by statement, its progress recorded whenever the session is outside
----a transaction, its tracking row last. What was begun and not recorded as done is looked at in the catalogue, not guessed.
+---A migration that cannot be one transaction: statement by statement, its progress recorded whenever the session is
+---outside a transaction, its tracking row last. What was begun and not recorded as done is looked at in the catalogue,
+---not guessed.
 local clock = require "migrator.core.clock"
 local concurrent = require "migrator.apply.concurrent"
 local errors = require "migrator.error"
@@ -26,7 +27,9 @@ local function exec(ctx, statement)
   local before = ctx.conn:value("select pg_catalog.current_setting('lock_timeout')")
   ctx.conn:exec("set lock_timeout = 0")
   local ok, err = pcall(ctx.conn.script, ctx.conn, statement.text)
-  if ctx.conn:status() == "idle" then ctx.conn:exec("select pg_catalog.set_config('lock_timeout', $1, false)", before) end
+  if ctx.conn:status() == "idle" then
+    ctx.conn:exec("select pg_catalog.set_config('lock_timeout', $1, false)", before)
+  end
   if not ok then error(err, 0) end
 end
 

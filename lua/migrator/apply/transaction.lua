@@ -1,5 +1,5 @@
----A segment that is one transaction, sent as one pipeline: the fence, the statements, the tracking rows, the check and the
----commit travel together, so that the number of round trips does not grow with the number of migrations.
+---A segment that is one transaction, sent as one pipeline: the fence, the statements, the tracking rows, the check and
+---the commit travel together, so that the number of round trips does not grow with the number of migrations.
 local clock = require "migrator.core.clock"
 local errors = require "migrator.error"
 local locate = require "migrator.apply.locate"
@@ -7,9 +7,9 @@ local tracking_table = require "migrator.tracking"
 
 local M = {}
 
--- The window bounds memory on both sides. When it is full, half of it is received before more is sent: a round trip for each
--- half window, not for each statement, while the server never runs dry. The flush request behind a statement makes the server
--- say at once that it is done with it: so we always know which one it is at.
+-- The window bounds memory on both sides. When it is full, half of it is received before more is sent: a round trip for
+-- each half window, not for each statement, while the server never runs dry. The flush request behind a statement makes
+-- the server say at once that it is done with it: so we always know which one it is at.
 local NONE = {}
 local WINDOW_COUNT, WINDOW_BYTES = 4096, 2 << 20
 
@@ -29,7 +29,8 @@ local function produce(ctx, segment)
     local list = entry:statements()
     yield({ kind = "start", entry = entry, count = #list })
     for index, statement in ipairs(list) do
-      yield({ kind = "statement", entry = entry, statement = statement, source = list.source, index = index }, statement.text)
+      yield({ kind = "statement", entry = entry, statement = statement, source = list.source, index = index },
+        statement.text)
     end
     yield({ kind = "track", entry = entry }, tracking.add, { entry.hash, entry.when })
     after[#after + 1] = { hash = entry.hash, created_at = entry.when }
@@ -90,12 +91,15 @@ function Run:send(meta, text, params)
   self.batch:flush()
   self.outstanding, self.bytes = self.outstanding + 1, self.bytes + #text
   if self.outstanding > WINDOW_COUNT or self.bytes > WINDOW_BYTES then
-    while self.outstanding > 1 and (self.outstanding > WINDOW_COUNT // 2 or self.bytes > WINDOW_BYTES // 2) do self:receive() end
+    while self.outstanding > 1 and (self.outstanding > WINDOW_COUNT // 2
+      or self.bytes > WINDOW_BYTES // 2) do self:receive() end
   end
 end
 
 function Run:drive(segment)
-  for meta, text, params in coroutine.wrap(function() produce(self.ctx, segment) end) do self:send(meta, text, params) end
+  for meta, text, params in coroutine.wrap(function() produce(self.ctx, segment) end) do
+    self:send(meta, text, params)
+  end
   self.batch:sync()
   while self.outstanding > 0 do self:receive() end
 end
@@ -131,9 +135,13 @@ function M.run(ctx, segment)
     return run.done
   end
   local closed, second = pcall(run.batch.close, run.batch)
-  if not closed and not errors.is(err, "interrupted") and not errors.is(err, "connect") then ctx.emit("warning", { message = tostring(second) }) end
+  if not closed and not errors.is(err, "interrupted") and not errors.is(err, "connect") then
+    ctx.emit("warning", { message = tostring(second) })
+  end
   local status = ctx.conn:status()
-  if status == "transaction" or status == "failed" or status == "active" then pcall(ctx.conn.exec, ctx.conn, "rollback") end
+  if status == "transaction" or status == "failed" or status == "active" then
+    pcall(ctx.conn.exec, ctx.conn, "rollback")
+  end
   err = explain(ctx, err, run.current)
   if errors.is(err, "connect") then
     err.lost = { xid = run.xid }

@@ -50,7 +50,8 @@ function M.programs(asked)
   local explicit = asked or (variable ~= "" and variable) or nil
   if explicit then
     if has_server(explicit) then return explicit end
-    errors.raise("config", { message = ("no PostgreSQL server in %s: postgres and initdb must be there"):format(explicit),
+    errors.raise("config",
+      { message = ("no PostgreSQL server in %s: postgres and initdb must be there"):format(explicit),
       hint = asked and HINT or "PG_BINDIR names it" })
   end
   local looks = { from_pg_config, function() return newest("/usr/lib/postgresql", "") end,

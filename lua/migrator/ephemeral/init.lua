@@ -1,6 +1,7 @@
----A throw-away PostgreSQL: made from a cached template, reached through a socket in its own folder, gone without a trace.
----Whoever can reach the socket or the port is let in as superuser without a password. The socket's folder is private; the port,
----opened only when asked for, is on 127.0.0.1, where every user of the machine can reach it.
+---A throw-away PostgreSQL: made from a cached template, reached through a socket in its own folder, gone without a
+---trace.
+---Whoever can reach the socket or the port is let in as superuser without a password. The socket's folder is private;
+---the port, opened only when asked for, is on 127.0.0.1, where every user of the machine can reach it.
 local boot = require "migrator.ephemeral.boot"
 local clock = require "migrator.core.clock"
 local errors = require "migrator.error"
@@ -41,7 +42,8 @@ end
 
 local function server_options(dir, port)
   local out, names = {}, {}
-  local settings = { unix_socket_directories = dir, listen_addresses = port and "127.0.0.1" or "", port = tostring(port or 5432) }
+  local settings = { unix_socket_directories = dir, listen_addresses = port and "127.0.0.1" or "",
+    port = tostring(port or 5432) }
   for name, value in pairs(FAST) do settings[name] = value end
   for name in pairs(settings) do names[#names + 1] = name end
   table.sort(names)
@@ -52,7 +54,8 @@ local function server_options(dir, port)
   return out
 end
 
--- Nothing of ours but what a program needs: PGDATA, PGPORT and the like would speak to the server, and DATABASE_URL is a secret.
+-- Nothing of ours but what a program needs: PGDATA, PGPORT and the like would speak to the server, and DATABASE_URL is
+-- a secret.
 local function server_environment()
   local given, out = host.environment(), { "LC_ALL=C", "HOME=/" }
   for _, name in ipairs { "PATH", "LD_LIBRARY_PATH" } do
@@ -78,7 +81,9 @@ local function log_of(dir)
   return table.concat(lines, "\n", math.max(1, #lines - 19))
 end
 
-local function socket_url(dir, port) return ("postgresql://postgres@/postgres?host=%s&port=%d"):format(dir, port or 5432) end
+local function socket_url(dir, port)
+  return ("postgresql://postgres@/postgres?host=%s&port=%d"):format(dir, port or 5432)
+end
 
 local function answers(url)
   local db = require "migrator.db"
@@ -152,7 +157,8 @@ function M.start(opts)
   local plan = { programs = programs, user = user, version = find.version(programs), cache = find.cache(user),
     want_port = opts.port }
   local child = run(plan)
-  local server = setmetatable({ child = child, pid = child:pid(), dir = plan.dir, port = plan.port, version = plan.version,
+  local server = setmetatable({ child = child, pid = child:pid(), dir = plan.dir, port = plan.port,
+    version = plan.version,
     socket_url = socket_url(plan.dir, plan.port) }, Server)
   if plan.port then
     server.port_url = ("postgresql://postgres@127.0.0.1:%d/postgres?sslmode=disable"):format(plan.port)

@@ -42,7 +42,8 @@ end
 local function decode(path, text)
   if text == "" then refuse(path, 1, "the journal is empty") end
   if text:sub(1, #BOM) == BOM then
-    refuse(path, 1, "the journal starts with a byte order mark, which Drizzle cannot read", "save it as UTF-8 without BOM")
+    refuse(path, 1, "the journal starts with a byte order mark, which Drizzle cannot read",
+      "save it as UTF-8 without BOM")
   end
   local conflict = ("\n" .. text):find("\n<<<<<<< ", 1, true)
   if conflict then
@@ -53,7 +54,8 @@ local function decode(path, text)
   if ok then return value end
   local at = math.tointeger(tonumber(tostring(value):match("character (%d+)"))) or 1
   local line, column = sql.position(text, math.min(at, #text))
-  errors.raise("journal", { message = "the journal is not valid JSON: " .. tostring(value):gsub(" at character %d+$", ""),
+  errors.raise("journal", { message = "the journal is not valid JSON: "
+    .. tostring(value):gsub(" at character %d+$", ""),
     file = path, line = line, column = column })
 end
 
@@ -178,9 +180,11 @@ local function check_order(journal, now)
         entry.path .. " is not valid UTF-8: as with Drizzle, U+FFFD stands for each invalid sequence")
     end
     local number = number_of(entry.tag)
-    if (before and entry.idx ~= before.idx + 1) or (number and #entry.tag:match("^%d+") == 4 and number ~= entry.idx) then
+    if (before and entry.idx ~= before.idx + 1) or (number and #entry.tag:match("^%d+") == 4
+      and number ~= entry.idx) then
       journal:note("idx-order", "info", journal.path, entry.line,
-        ("%s has idx %d behind %d; the order of the array counts"):format(entry.tag, entry.idx, before and before.idx or -1))
+        ("%s has idx %d behind %d; the order of the array counts"):format(entry.tag, entry.idx, before and before.idx
+          or -1))
     end
   end
 end

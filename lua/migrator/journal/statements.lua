@@ -1,5 +1,5 @@
----A migration's text -> its statements. Drizzle cuts at a marker, anywhere and without looking at the SQL; each piece is then
----split as psql would.
+---A migration's text -> its statements. Drizzle cuts at a marker, anywhere and without looking at the SQL; each piece
+---is then split as psql would.
 local errors = require "migrator.error"
 local sql = require "migrator.core.sql"
 
@@ -17,7 +17,8 @@ local BOM = "\u{FEFF}"
 
 local WHY = {
   quote = "a quote is not closed", ["dollar quote"] = "a dollar quote is not closed",
-  comment = "a comment is not closed", body = "BEGIN ATOMIC without its END", parenthesis = "a parenthesis is not closed",
+  comment = "a comment is not closed", body = "BEGIN ATOMIC without its END",
+    parenthesis = "a parenthesis is not closed",
   ["meta-command"] = "psql's meta-commands are not SQL",
 }
 local HINT = {
@@ -29,9 +30,11 @@ local function refuse_problem(entry, problem, text, first)
   local line, column = sql.position(text, at)
   local is_copy = text:sub(at, at + 1) == "\\."
   errors.raise("parse", {
-    message = is_copy and "COPY FROM STDIN with its rows is for psql, not for a server" or WHY[problem.kind] or problem.kind, file = entry.path, line = line, column = column, migration = entry.tag,
+    message = is_copy and "COPY FROM STDIN with its rows is for psql, not for a server" or WHY[problem.kind]
+      or problem.kind, file = entry.path, line = line, column = column, migration = entry.tag,
     snippet = M.line_at(text, line),
-    hint = is_copy and "write INSERT statements, or load the data with a seed" or HINT[problem.kind] or "Drizzle cuts the file at every `" .. MARKER .. "`, also inside quotes and comments",
+    hint = is_copy and "write INSERT statements, or load the data with a seed" or HINT[problem.kind]
+      or "Drizzle cuts the file at every `" .. MARKER .. "`, also inside quotes and comments",
   })
 end
 

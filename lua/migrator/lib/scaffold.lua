@@ -50,8 +50,8 @@ end
 ---@param set table<string, any>
 ---@return string
 function M.config(list, set)
-  local out = { "-- Settings of this project. An option on the command line beats MIGRATOR_<OPTION> in the environment, and",
-    "-- that this file, which beats the default, shown here. `env` is the environment; no passwords here.",
+  local out = { "-- Settings of this project. An option on the command line beats MIGRATOR_<OPTION> in the environment",
+    "-- and that this file, which beats the default, shown here. `env` is the environment; no passwords here.",
     "return {" }
   for _, option in ipairs(list) do
     if option.file ~= false then

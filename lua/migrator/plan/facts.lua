@@ -32,10 +32,13 @@ local function find_in_history(path, wanted)
   end
 end
 
----What makes a difference in nothing but form, in words; nil when the edit is a real one or its original is not to be found.
+---What makes a difference in nothing but form, in words; nil when the edit is a real one or its original is not to be
+---found.
 local function cosmetic(entry, row)
   local text = entry:text()
-  if hash.sha256(with_lf(text)) == row.hash or hash.sha256(with_crlf(text)) == row.hash then return "its line endings" end
+  if hash.sha256(with_lf(text)) == row.hash or hash.sha256(with_crlf(text)) == row.hash then
+    return "its line endings"
+  end
   local before = find_in_history(entry.path, row.hash)
   if before and kinds.without_comments(before) == kinds.without_comments(text) then return "comments or blanks" end
 end

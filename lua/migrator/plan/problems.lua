@@ -43,7 +43,8 @@ local function check_missing(plan, policy, add, note)
     return
   end
   local ahead = #plan.rows > plan.expected
-  add("checksum", ahead and ("Database has %d migrations but local journal only has %d"):format(#plan.rows, plan.expected)
+  add("checksum", ahead and ("Database has %d migrations but local journal only has %d"):format(#plan.rows,
+    plan.expected)
     or "the database has migrations that the journal does not know",
     ("no journal entry explains %s. Pull the newest main (another branch may have been applied), restore the entries, "
       .. "`migrator repair --forget ID` to remove a row on purpose, or missing = \"allow\""):format(list))
@@ -61,7 +62,8 @@ local function check_edited(plan, policy, facts, add, note)
       add("checksum", ("%s was edited after it was applied (hash %s…, the database has %s…)"):format(entry.tag,
         entry.hash:sub(1, 12), item.row.hash:sub(1, 12)),
         ("the edit will never run: restore the file and put the change into a new migration; `migrator repair --accept %s` "
-          .. "records the new hash when the schema is known to match; or edited = \"allow\""):format(entry.tag), entry.path)
+          .. "records the new hash when the schema is known to match; or edited = \"allow\""):format(entry.tag),
+            entry.path)
     end
   end
 end
@@ -71,18 +73,23 @@ local function check_stranded(plan, policy, add, note)
   if #stranded == 0 then return end
   local newest
   for _, item in ipairs(plan.items) do
-    if item.row and item.row.created_at and (not newest or item.row.created_at > newest.row.created_at) then newest = item end
+    if item.row and item.row.created_at and (not newest or item.row.created_at > newest.row.created_at) then
+      newest = item
+    end
   end
   local ahead = newest and newest.entry.tag or "the newest row"
   for _, item in ipairs(stranded) do
     local entry = item.entry
     if policy.order == "non-linear" then
-      note("stranded", "warning", ("%s is older than %s and is applied out of order"):format(entry.tag, ahead), entry.path)
+      note("stranded", "warning", ("%s is older than %s and is applied out of order"):format(entry.tag, ahead),
+        entry.path)
     else
-      add("checksum", ("%s was never applied, and its `when` (%s) is not newer than %s's: Drizzle would skip it for ever")
+      add("checksum",
+        ("%s was never applied, and its `when` (%s) is not newer than %s's: Drizzle would skip it for ever")
         :format(entry.tag, date(entry.when), ahead),
         ("order = \"non-linear\" (--order non-linear) applies it now; `migrator repair --restamp %s` gives it a `when` of its "
-          .. "own at the end of the journal; `migrator baseline %s` records it as applied"):format(entry.tag, entry.tag),
+          .. "own at the end of the journal; `migrator baseline %s` records it as applied"):format(entry.tag,
+            entry.tag),
         plan.journal.path, entry.line)
     end
   end
@@ -97,7 +104,8 @@ local function check_baseline(plan, policy, facts, add, note)
   if policy.baseline == "run" then
     note("baseline", "warning", message, entry.path)
   else
-    add("checksum", message, ("`migrator baseline %s` records it as applied without running it; baseline = \"run\" runs it "
+    add("checksum", message,
+      ("`migrator baseline %s` records it as applied without running it; baseline = \"run\" runs it "
       .. "all the same; or is this the wrong database?"):format(entry.tag), entry.path)
   end
 end

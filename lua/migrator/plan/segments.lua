@@ -21,7 +21,8 @@ local REFUSED = {
 local function refuse(entry, statement, kind, source)
   local what = kind == "copy" and "COPY FROM STDIN" or statement.words:match("^%S+")
   local line, column = statements.locate(source, statement, 1)
-  errors.raise("parse", { message = REFUSED[kind][1]:format(what), hint = REFUSED[kind][2], file = entry.path, line = line,
+  errors.raise("parse", { message = REFUSED[kind][1]:format(what), hint = REFUSED[kind][2], file = entry.path,
+    line = line,
     column = column, snippet = statements.line_at(source, line), migration = entry.tag })
 end
 
@@ -39,7 +40,8 @@ local function look(entry)
     if statement.kind == "outside" and not reason then
       reason = ("%s:%d %s cannot run in a transaction"):format(entry.path, statement.line,
         statement.words:match("^(.-CONCURRENTLY)") or statement.words:match("^%S+ ?%S*"))
-    elseif statement.kind == "control" and statement.words:find("^[BCSE]") and not statement.words:find("^SAVEPOINT") then
+    elseif statement.kind == "control" and statement.words:find("^[BCSE]")
+      and not statement.words:find("^SAVEPOINT") then
       reason = reason or ("%s:%d has transaction control of its own (%s)"):format(entry.path, statement.line,
         statement.words:match("^%S+"))
     end
@@ -102,7 +104,9 @@ function M.build(entries, tx, keep)
   for _, entry in ipairs(entries) do
     local list, reason, head = look(entry)
     local item = { entry = entry, count = #list, statements = keep and list or nil }
-    if tx == "file" or head:find("isolate") then builder.current, builder.after = nil, "one transaction for each file" end
+    if tx == "file" or head:find("isolate") then
+      builder.current, builder.after = nil, "one transaction for each file"
+    end
     if reason or tx == "none" then
       builder:add_alone(item, reason or 'tx = "none"')
     else

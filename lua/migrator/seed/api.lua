@@ -77,8 +77,7 @@ local function make_path(folder)
   end
 end
 
--- -@param ctx { conn: migrator.Conn, counts: migrator.SeedCounts, tier: migrator.Tier, config: migrator.Config,
--- environment: migrator.Environment }
+---@param ctx { conn: migrator.Conn, counts: migrator.SeedCounts, tier: migrator.Tier, config: migrator.Config }
 ---@return table seed
 function M.new(ctx)
   local conn, counts, tier = ctx.conn, ctx.counts, ctx.tier
@@ -108,8 +107,8 @@ function M.new(ctx)
   local names = {}
   for name in pairs(api) do names[#names + 1] = name end
   return setmetatable(api, { __index = located(tier.folder, function(_, key)
-    errors.raise("seed", { message = ("there is no seed.%s"):format(tostring(key)), hint = suggest.hint(tostring(key),
-      names) })
+    errors.raise("seed", { message = ("there is no seed.%s"):format(tostring(key)),
+      hint = suggest.hint(tostring(key), names) })
   end) })
 end
 

@@ -13,8 +13,7 @@ local M = {}
 ---@field truncates string[] its own tables, emptied before anything else
 ---@field needs string[] names of tiers
 ---@field needs_tables string[] tables that must have rows
--- -@field tables table<string, { key?: string[], update?: string[], touch?: string, null?: string, insert_missing?:
--- boolean }>
+---@field tables table<string, migrator.TierTable>
 ---@field description string
 ---@field role? string
 ---@field vars? table<string, string>

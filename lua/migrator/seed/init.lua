@@ -62,10 +62,10 @@ end
 
 ---The document of --json:
 ---`{"environment": {"name": "development", "variable": "NODE_ENV", "value": "development", "why": "NODE_ENV"},
----  "tiers": [{"tier": "reference", "duration_ms": 12, "tables": [{"table": "ai_model", "created": 4, "updated": 0,
----  "unchanged": 0}]}], "skipped": [{"tier": "development", "reason": "not for production (only …)"}]}`. A table has those of
----created, updated, unchanged, copied, truncated, written, deleted that apply; `failed`, the error, stands there when one
----failed, and then `tiers` are those that had been committed.
+---  "tiers": [{"tier": "reference", "duration_ms": 12, "tables": [{"table": "ai_model", "created": 4, "updated": 0}]}],
+---  "skipped": [{"tier": "development", "reason": "not for production (only …)"}]}`.
+---A table has those of created, updated, unchanged, copied, truncated, written, deleted that apply. When a tier failed,
+---`failed` is the error, and `tiers` are those that had been committed before.
 function M.document(selection, results)
   local array = sink_module.array
   local out = { environment = { name = selection.environment.name, variable = selection.environment.variable,

@@ -14,8 +14,7 @@ local M = {}
 
 ---@class migrator.SeedResult
 ---@field tier string
--- -@field tables table<string, { truncated?: integer, created?: integer, updated?: integer, unchanged?: integer,
--- copied?: integer, written?: integer, deleted?: integer }>
+---@field tables table<string, table<string, integer>> by table: created, updated, unchanged, copied, truncated, …
 ---@field counts migrator.SeedCounts
 ---@field elapsed number seconds
 

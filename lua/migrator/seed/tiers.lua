@@ -76,8 +76,10 @@ local function find(config, seeds)
       read_files(tier)
       out[#out + 1] = tier
     elseif is_folder and name:sub(1, 1) ~= "." and name:sub(1, 1) ~= "_" then
-      fail(path, "the folder has no tier.lua, so it would never run", "declare the tier there, or call the folder _"
-        .. name)
+      fail(path, "the folder has no tier.lua, so it would never run",
+        "declare the tier there, or call the folder _" .. name)
+    elseif name:find("%.sql$") and name:sub(1, 1) ~= "_" then
+      fail(path, "the file is in no tier, so it would never run", "put it into a folder with a tier.lua")
     end
   end
   return out

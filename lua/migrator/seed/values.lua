@@ -11,8 +11,7 @@ local M = {}
 ---@field name string as given
 ---@field quoted string
 ---@field oid integer
--- -@field columns table<string, { name: string, type: string, kind: string, generated: boolean, identity: string,
--- element: string }>
+---@field columns table<string, { name: string, type: string, kind: string, element: string }> and generated, identity
 ---@field names string[] in the table's order
 ---@field primary string[] columns of the primary key
 

@@ -55,7 +55,8 @@ end
 ---The error for --json.
 function M.document(err)
   local out = {}
-  for _, key in ipairs { "code", "message", "sqlstate", "severity", "detail", "hint", "context", "position", "statement", "file",
+  for _, key in ipairs { "code", "message", "sqlstate", "severity", "detail", "hint", "context", "position",
+    "statement", "file",
     "line", "column", "snippet", "migration", "step", "state" } do
     out[key] = rawget(err, key)
   end

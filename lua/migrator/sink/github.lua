@@ -1,11 +1,13 @@
----The run for GitHub: an annotation at the failing line, step outputs, and a summary in Markdown. Elsewhere it says nothing.
+---The run for GitHub: an annotation at the failing line, step outputs, and a summary in Markdown. Elsewhere it says
+---nothing.
 local ci = require "migrator.ci"
 local duration = require "migrator.lib.duration"
 
 local function escape(text) return (text:gsub("[|<>`*_\\]", "\\%0"):gsub("\n", " ")) end
 
 local function markdown(ctx)
-  local out = { ("### migrator: %s"):format(ctx.error and "failed" or "done"), "", "| step | result | time |", "|---|---|---|" }
+  local out = { ("### migrator: %s"):format(ctx.error and "failed" or "done"), "", "| step | result | time |",
+    "|---|---|---|" }
   for _, record in ipairs(ctx.record) do
     out[#out + 1] = ("| %s | %s | %s |"):format(escape(record.name), record.status,
       record.elapsed > 0 and duration.format(record.elapsed) or "–")
@@ -31,7 +33,8 @@ return function(ctx)
   if ctx.config.environment.GITHUB_ACTIONS ~= "true" then return end
   local err, result = ctx.error, ctx.results.migrate
   if err then
-    ci.error { message = err.message .. (err.hint and "\n" .. err.hint or ""), file = err.file, line = err.line, col = err.column,
+    ci.error { message = err.message .. (err.hint and "\n" .. err.hint or ""), file = err.file, line = err.line,
+      col = err.column,
       title = err.migration and "Migration " .. err.migration or "migrator: " .. err.code }
   end
   if ctx.results.changed ~= nil then ci.output("changed", tostring(ctx.results.changed)) end

@@ -1,5 +1,5 @@
----Where everything that a person or a program reads goes out: results to standard output, diagnostics to standard error,
----every byte past the mask of secrets.
+---Where everything that a person or a program reads goes out: results to standard output, diagnostics to standard
+---error, every byte past the mask of secrets.
 local cjson = require "cjson"
 local host = require "migrator.core.host"
 local mask = require "migrator.lib.mask"
@@ -18,7 +18,8 @@ function M.new(config)
   local plain = config.no_color or (environment.NO_COLOR or "") ~= "" or environment.TERM == "dumb"
   local self = setmetatable({ json_mode = config.json, quiet = config.quiet, verbose = config.verbose,
     log_json = config.log == "json" }, Sink)
-  self.color = { stdout = not plain and host.terminal("stdout") ~= nil, stderr = not plain and host.terminal("stderr") ~= nil }
+  self.color = { stdout = not plain and host.terminal("stdout") ~= nil, stderr = not plain
+    and host.terminal("stderr") ~= nil }
   self.columns = host.terminal("stderr")
   return self
 end
@@ -69,7 +70,9 @@ end
 ---A line that the next output replaces; only on a terminal.
 function Sink:progress(text)
   if not self.columns or self.quiet or self.log_json then return end
-  if utf8.len(text) and utf8.len(text) >= self.columns then text = text:sub(1, utf8.offset(text, self.columns - 1) - 1) end
+  if utf8.len(text) and utf8.len(text) >= self.columns then
+    text = text:sub(1, utf8.offset(text, self.columns - 1) - 1)
+  end
   host.write("stderr", "\r\27[K" .. mask.apply(text))
   self.progress_shown = true
 end

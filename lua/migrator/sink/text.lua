@@ -23,9 +23,11 @@ function HANDLERS.migration(sink, data, run)
   run.number = run.number + 1
   run.tag = data.entry.tag
   if data.resume then
-    sink:diagnostic("notice", ("%s continues at statement %d of %d"):format(data.entry.tag, data.resume, data.statements))
+    sink:diagnostic("notice", ("%s continues at statement %d of %d"):format(data.entry.tag, data.resume,
+      data.statements))
   end
-  sink:progress(("%d/%d %s (%s)"):format(run.number, run.total or 0, run.tag, duration.format(run.clock() - run.started)))
+  sink:progress(("%d/%d %s (%s)"):format(run.number, run.total or 0, run.tag,
+    duration.format(run.clock() - run.started)))
 end
 
 function HANDLERS.statement(sink, data)
@@ -53,7 +55,8 @@ function HANDLERS.waiting(sink, data)
 end
 
 function HANDLERS.retry(sink, data)
-  sink:diagnostic("warning", ("%s; everything was rolled back, trying again in %s (try %d)"):format(tostring(data.error),
+  sink:diagnostic("warning",
+    ("%s; everything was rolled back, trying again in %s (try %d)"):format(tostring(data.error),
     duration.format(data.wait), data.attempt + 1))
 end
 

@@ -1,5 +1,6 @@
----steps.migrate { dir = …, lock_timeout = …, tx = …, order = …, … }: everything of `migrator migrate`, as a step. Its options are
----those of the command. When steps.detect saw no change and nothing is pending either, the pipeline ends here, green.
+---steps.migrate { dir = …, lock_timeout = …, tx = …, order = …, … }: everything of `migrator migrate`, as a step. Its
+---options are those of the command. When steps.detect saw no change and nothing is pending either, the pipeline ends
+---here, green.
 local clock = require "migrator.core.clock"
 local engine = require "migrator.engine"
 local failure = require "migrator.sink.failure"
@@ -7,7 +8,8 @@ local options = require "migrator.steps.options"
 local report = require "migrator.report"
 local text = require "migrator.sink.text"
 
-local KNOWN = { dir = "string", lock_timeout = "duration", statement_timeout = "duration", tx = "string", order = "string",
+local KNOWN = { dir = "string", lock_timeout = "duration", statement_timeout = "duration", tx = "string",
+  order = "string",
   edited = "string", missing = "string", baseline = "string", wait = "duration", tries = "number", schema = "string",
   table = "string", orphans = "string", expect_changes = "boolean" }
 

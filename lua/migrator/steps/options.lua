@@ -30,7 +30,8 @@ function M.check(step, given, known)
       end
       value = seconds
     elseif wants ~= "any" and not (" " .. wants .. " "):find(" " .. type(value) .. " ", 1, true) then
-      errors.raise("script", { message = ("steps.%s: %s wants a %s, got a %s"):format(step, name, wants:gsub(" ", " or "),
+      errors.raise("script", { message = ("steps.%s: %s wants a %s, got a %s"):format(step, name,
+        wants:gsub(" ", " or "),
         type(value)), step = step })
     end
     out[name] = value

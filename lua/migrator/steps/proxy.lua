@@ -1,11 +1,12 @@
----steps.proxy { cmd = {…}, port = 5432, … }: a program between us and the database, watched while the run lasts, always stopped,
----its log always shown. The URL is rewritten to go through it.
+---steps.proxy { cmd = {…}, port = 5432, … }: a program between us and the database, watched while the run lasts, always
+---stopped, its log always shown. The URL is rewritten to go through it.
 local ci = require "migrator.ci"
 local options = require "migrator.steps.options"
 local proxy = require "migrator.proxy"
 local url = require "migrator.lib.url"
 
-local KNOWN = { cmd = "table!", port = "number!", host = "string", log = "string", env = "table", ready = "table", grace = "duration",
+local KNOWN = { cmd = "table!", port = "number!", host = "string", log = "string", env = "table", ready = "table",
+  grace = "duration",
   name = "string", sslmode = "string" }
 
 local function dump(ctx, handle)
@@ -28,7 +29,8 @@ return function(given)
       local dsn, info = url.rewrite(ctx:need("dsn"), { host = host, port = math.tointeger(opts.port),
         sslmode = opts.sslmode or "disable" })
       for _, notice in ipairs(info.notices) do ctx.emit("note", { message = notice }) end
-      ctx.proxy = proxy.start { name = opts.name or "proxy", cmd = opts.cmd, log = opts.log, env = opts.env, ready = opts.ready,
+      ctx.proxy = proxy.start { name = opts.name or "proxy", cmd = opts.cmd, log = opts.log, env = opts.env,
+        ready = opts.ready,
         grace = opts.grace, ports = { math.tointeger(opts.port) } }
       ctx:give("proxy", ctx.proxy)
       ctx:give("dsn", dsn)

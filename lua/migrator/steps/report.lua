@@ -1,6 +1,7 @@
 ---steps.report { "text", "github", "json:FILE" }: says what became of the run. Always runs.
 local errors = require "migrator.error"
-local sinks = { text = require "migrator.sink.summary", github = require "migrator.sink.github", json = require "migrator.sink.file" }
+local sinks = { text = require "migrator.sink.summary", github = require "migrator.sink.github",
+  json = require "migrator.sink.file" }
 
 return function(given)
   local wanted = {}

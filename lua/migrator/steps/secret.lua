@@ -1,5 +1,5 @@
----steps.secret { name = "DATABASE_URL", from = "env:NAME" | "file:PATH" | "cmd:PROGRAM ARG…" }: a secret, hidden from then on in
----everything that is printed. One called DATABASE_URL gives the `dsn`.
+---steps.secret { name = "DATABASE_URL", from = "env:NAME" | "file:PATH" | "cmd:PROGRAM ARG…" }: a secret, hidden from
+---then on in everything that is printed. One called DATABASE_URL gives the `dsn`.
 local ci = require "migrator.ci"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
@@ -14,7 +14,9 @@ local SOURCES = {}
 
 function SOURCES.env(name, ctx)
   local value = ctx.config.environment[name]
-  if not value or value == "" then errors.raise("config", { message = "the environment variable " .. name .. " is not set" }) end
+  if not value or value == "" then
+    errors.raise("config", { message = "the environment variable " .. name .. " is not set" })
+  end
   return value
 end
 
@@ -25,7 +27,8 @@ function SOURCES.cmd(line, ctx)
   for word in line:gmatch("%S+") do cmd[#cmd + 1] = word end
   local result = process.run { cmd = cmd, stdout = "capture", stderr = "inherit", deadline = ctx.deadline }
   if result.code ~= 0 then
-    errors.raise("config", { message = ("%s exited with %s"):format(cmd[1], result.code or ("signal " .. tostring(result.signal))) })
+    errors.raise("config", { message = ("%s exited with %s"):format(cmd[1], result.code
+      or ("signal " .. tostring(result.signal))) })
   end
   return result.stdout
 end
@@ -34,7 +37,8 @@ return function(given)
   local opts = options.check("secret", given, KNOWN)
   local kind, rest = opts.from:match("^(%a+):(.+)$")
   if not SOURCES[kind or ""] then
-    errors.raise("script", { message = ("steps.secret: from = %q is not env:…, file:… or cmd:…"):format(opts.from), step = "secret" })
+    errors.raise("script", { message = ("steps.secret: from = %q is not env:…, file:… or cmd:…"):format(opts.from),
+      step = "secret" })
   end
   return {
     name = "secret", gives = opts.name == "DATABASE_URL" and { "dsn", opts.name } or { opts.name }, options = opts,

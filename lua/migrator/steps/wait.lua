@@ -1,4 +1,5 @@
----steps.wait { proxy = { every, timeout }, database = { every, timeout } }: three levels of readiness, each with its own budget:
+---steps.wait { proxy = { every, timeout }, database = { every, timeout } }: three levels of readiness, each with its
+---own budget:
 ---the proxy says so, the server answers, and a real login runs `select 1`.
 local clock = require "migrator.core.clock"
 local duration = require "migrator.lib.duration"
@@ -32,7 +33,8 @@ local function wait_database(ctx, config, limits)
     if ok then return result, tries end
     local worth = errors.is(result, "timeout") or (errors.is(result, "connect") and result.retry)
     if ctx.proxy and not ctx.proxy:alive() then
-      errors.raise("proxy", { message = "the proxy ended while we waited for the database", detail = ctx.proxy:log_tail(20),
+      errors.raise("proxy", { message = "the proxy ended while we waited for the database",
+        detail = ctx.proxy:log_tail(20),
         cause = result })
     end
     if not worth or clock.now() + pause > deadline then error(result, 0) end
@@ -50,7 +52,8 @@ return function(given)
       local started = clock.now()
       if ctx.proxy then ctx.proxy:wait_ready(math.min(clock.deadline(for_proxy.timeout), ctx.deadline or math.huge)) end
       local conn, tries = wait_database(ctx, ctx:config_for(), for_database)
-      ctx.emit("note", { message = ("database ready after %s (%d tries)"):format(duration.format(clock.now() - started), tries) })
+      ctx.emit("note", { message = ("database ready after %s (%d tries)"):format(duration.format(clock.now() - started),
+        tries) })
       ctx.conn = conn
       ctx:give("conn", conn)
     end,

@@ -125,6 +125,7 @@ end
 ---@field policy? "count"|"set"|"strict"|fun(facts: migrator.VerifyFacts): migrator.VerifyFinding[]
 ---@field allow? { edited?: boolean }
 ---@field connect? table options of db.connect
+---@field deadline? number when there are no such options
 ---@field log? fun(severity: string, text: string)
 
 ---Gathers the facts and lets the policy judge them. Raises only when that cannot be done; see `check`.
@@ -132,7 +133,8 @@ end
 ---@return migrator.Verdict
 function M.run(opts)
   local policy, name = find_policy(opts.policy)
-  local conn <close> = db.connect(opts.url, opts.connect)
+  local conn <close> = db.connect(opts.url, opts.connect
+    or { deadline = opts.deadline, application_name = "migrator verify" })
   local facts = conn:transaction(function() return gather(conn, opts) end, { isolation = "repeatable read",
     read_only = true })
   local info = conn:info()

@@ -32,7 +32,8 @@ describe("journal.edit", function()
     assert.equal(expected:gsub("\n", "\r\n"), (add((PRETTY:gsub("\n", "\r\n")))))
     assert.equal('{"entries":[{"idx":0},{"idx":2,"tag":"c"}],"x":1}', add('{"entries":[{"idx":0}],"x":1}'))
     assert.equal('{"entries":[{"idx":2,"tag":"c"}]}', add('{"entries":[]}'))
-    assert.equal('{\n  "entries": [\n    {\n      "idx": 2,\n      "tag": "c"\n    }\n  ]\n}', add('{\n  "entries": []\n}'))
+    assert.equal('{\n  "entries": [\n    {\n      "idx": 2,\n      "tag": "c"\n    }\n  ]\n}',
+      add('{\n  "entries": []\n}'))
   end)
 
   it("removes the first, a middle and the last entry", function()

@@ -59,6 +59,7 @@ describe("seed.tiers.load", function()
       ["has no number"] = { ["a/tier.lua"] = tier(1), ["a/users.sql"] = "select 1" },
       ["nothing reads this file"] = { ["a/tier.lua"] = 'return { order = 1, environments = "all", idempotent = true }',
         ["a/users.csv"] = "a\n", ["a/1_b.csv"] = "a\n" },
+      ["is in no tier"] = { ["a.lua"] = tier(1), ["users.sql"] = "select 1" },
       ["has no tier.lua"] = { ["a/1_x.sql"] = "select 1" },
       ["would end it"] = { ["a/tier.lua"] = tier(1), ["a/1_x.sql"] = "select 1;\ncommit;" },
       ["cannot run in a transaction"] = { ["a/tier.lua"] = tier(1),
@@ -128,8 +129,8 @@ describe("lua/meta/seed.lua", function()
       environment = { name = "test" } }
     local text = require("migrator.core.fs").read("lua/meta/seed.lua")
     local documented = {}
-    for name in text:gmatch("\nfunction seed%.([%w_]+)") do documented[name] = true end
-    local fields = text:match("%-%-%-@class migrator.Seed\n(.-)seed = {}")
+    for name in text:gmatch("\nfunction Seed%.([%w_]+)") do documented[name] = true end
+    local fields = text:match("%-%-%-@class migrator.Seed\n(.-)local Seed = {}")
     for name in fields:gmatch("@field ([%w_]+)") do documented[name] = true end
     for name in pairs(api) do assert.is_true(documented[name], name) end
     for name in pairs(documented) do assert.not_nil(rawget(api, name), name) end

@@ -43,7 +43,8 @@ describe("migrator.verify", function()
 
   it("decodes random bytes as the runner's decoder does", function()
     local decode, other = require("migrator.verify.reader").decode, require("migrator.core.sql").decode_utf8
-    local pieces = { "a", "\x80", "\xBF", "\xC2", "\xE0", "\xE1", "\xED", "\x9F", "\xA0", "\xF0", "\x90", "\xF4", "\x8F", "\xFF" }
+    local pieces = { "a", "\x80", "\xBF", "\xC2", "\xE0", "\xE1", "\xED", "\x9F", "\xA0",
+      "\xF0", "\x90", "\xF4", "\x8F", "\xFF" }
     local state = 1
     for _ = 1, 3000 do
       local out = {}
