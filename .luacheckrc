@@ -14,5 +14,6 @@ files["lua/meta/pipeline.lua"] = { globals = { "pipeline" } }
 files["lua/templates"] = { read_globals = script }
 files["seeds"] = { read_globals = script }
 files["scripts/*.lua"] = { read_globals = script }
-files["scripts/demo"] = { read_globals = script }
+files["scripts/dev/servers"] = { read_globals = script }
+files["scripts/bench"] = { read_globals = script }
 files["scripts/dev/*.lua"] = { globals = { "arg" } }

@@ -78,8 +78,17 @@ test-cli: $(BUILD)/migrator ## specs of the command line, a fresh process each
 test-faults: $(BUILD)/migrator ## specs with killed servers and programs
 	@$(SPEC) $(or $(FILE),$(call has,faults))
 
+.PHONY: demo
+demo: bootstrap ## the sample project through the production pipeline, on a throw-away PostgreSQL
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) scripts/dev/demo
+
 bootstrap: ## install what is missing from Debian's packages
 	@scripts/dev/bootstrap
+
+.PHONY: drizzle-table
+drizzle-table: $(BUILD)/migrator ## the table in docs/drizzle.md, from the shared corpora
+	@$(BUILD)/migrator dev scripts/dev/drizzle_table.lua
 
 # Variables, not recipes: the same specs, built or run in another way.
 .PHONY: asan valgrind
@@ -91,6 +100,74 @@ asan: ## every spec under the address and undefined-behaviour sanitizers
 valgrind: ## specs without a server under valgrind
 	@$(MAKE) --no-print-directory test-unit \
 	  WRAP='valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9 --child-silent-after-fork=yes'
+
+# Checks that run nothing of the program but its own tools, cheapest first; CI's order is that of `check`.
+DEV = MIGRATOR_LUA_PATH=lua $(BUILD)/migrator dev
+C_FILES = $(wildcard src/*.c src/*/*.[ch] include/*.h spec/fuzz/*.c)
+LUA_TREE = $(shell find lua scripts seeds spec -name '*.lua' -not -path '*/node_modules/*' -not -path 'spec/fixtures/*')
+FUZZ_SECONDS ?= 60
+.PHONY: check lint arch apicheck docs docs-check tidy fuzz debug
+check: ## every check and every spec, in CI's order
+	@for target in lint arch apicheck docs-check test-all asan valgrind tidy; do \
+	  echo "== $$target"; $(MAKE) --no-print-directory $$target || exit 1; done
+
+lint: $(BUILD)/migrator ## luacheck, syntax, layout, sizes, banned calls
+	$(Q)printf '%s\n' $(LUA_TREE) | xargs -n 1 luac5.4 -p
+	$(Q)luacheck -q --codes $(LUA_TREE)
+	$(Q)if clang-format --version 2>/dev/null | grep -q 'version 14'; then clang-format --dry-run -Werror $(C_FILES); \
+	  else echo 'lint: no clang-format 14 here: the layout of C is not checked'; fi
+	$(Q)$(DEV) scripts/dev/lint.lua
+
+arch: $(BUILD)/migrator ## who may include and require whom
+	$(Q)$(DEV) scripts/dev/arch.lua
+
+apicheck: $(BUILD)/migrator ## the stubs against what is registered, the options against the docs
+	$(Q)$(DEV) scripts/dev/apicheck.lua
+
+docs: $(BUILD)/migrator ## write docs/api.md, docs/commands.md and docs/migrator.1
+	$(Q)$(DEV) scripts/dev/docs.lua
+
+docs-check: $(BUILD)/migrator
+	$(Q)$(DEV) scripts/dev/docs.lua check
+
+tidy: ## clang-tidy over src
+	$(Q)printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet "$$@" -- -std=c11 $(subst ','"'"',$(CPPFLAGS)) 2>/dev/null' tidy
+
+# libFuzzer from the corpus for C, mutations of our own for Lua; what is found is printed with its seed.
+fuzz: $(BUILD)/migrator ## FUZZ_SECONDS (60) for each of the splitter, the journal reader and the URL reader
+	@mkdir -p $(BUILD)/fuzz/split
+	clang -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -Isrc -o $(BUILD)/fuzz_split spec/fuzz/fuzz_split.c \
+	  src/sql/split.c src/sql/utf8.c src/base/err.c -l:libpg_query.a -lpthread
+	$(BUILD)/fuzz_split -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -artifact_prefix=$(BUILD)/fuzz/ \
+	  $(BUILD)/fuzz/split spec/fuzz/corpus/split > $(BUILD)/fuzz/log 2>&1 || { tail -n 40 $(BUILD)/fuzz/log; exit 1; }
+	@tail -n 1 $(BUILD)/fuzz/log
+	$(DEV) spec/fuzz/fuzz_journal.lua $(FUZZ_SECONDS) $(SEED)
+	$(DEV) spec/fuzz/fuzz_url.lua $(FUZZ_SECONDS) $(SEED)
+
+debug: ## build-debug/migrator, unoptimized
+	@$(MAKE) --no-print-directory BUILD=build-debug CFLAGS='-O0 -g3' HARDEN= all
+
+.PHONY: install deb dist
+SHARE = $(DESTDIR)$(PREFIX)/share
+install: $(BUILD)/migrator ## program, manual page, completions, header and stubs to PREFIX (DESTDIR is put before it)
+	install -D -m 755 $(BUILD)/migrator $(DESTDIR)$(PREFIX)/bin/migrator
+	install -D -m 644 docs/migrator.1 $(SHARE)/man/man1/migrator.1
+	install -D -m 644 include/migrator.h $(DESTDIR)$(PREFIX)/include/migrator.h
+	install -d $(SHARE)/migrator/types
+	install -m 644 lua/meta/*.lua $(SHARE)/migrator/types/
+	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	$(BUILD)/migrator completion bash > $(SHARE)/bash-completion/completions/migrator
+	$(BUILD)/migrator completion zsh > $(SHARE)/zsh/site-functions/_migrator
+	$(BUILD)/migrator completion fish > $(SHARE)/fish/vendor_completions.d/migrator.fish
+
+deb: $(BUILD)/migrator ## a Debian package in BUILD
+	@rm -rf $(BUILD)/deb
+	@$(MAKE) --no-print-directory install PREFIX=/usr DESTDIR=$(BUILD)/deb/root >/dev/null
+	@scripts/dev/deb $(BUILD)/deb $(VERSION)
+
+dist: ## the sources of HEAD as a tar.gz in BUILD
+	@mkdir -p $(BUILD)
+	git archive --prefix=migrator-$(VERSION)/ -o $(BUILD)/migrator-$(VERSION).tar.gz HEAD
 
 .PHONY: clean
 clean: ## remove what was built

@@ -54,6 +54,10 @@ local function run(argv, holder)
   require("migrator.secrets").hide(config)
   if sink.verbose then report_settings(config, sink) end
   local code = run_command(parsed, config, sink)
+  if code == 0 and package.loaded["migrator.verify"] then
+    local failures = require("migrator.verify").pending_failures()
+    if failures[1] then require("migrator.verify").insist(failures[1]) end
+  end
   if sink.broken and code == 0 then errors.raise("internal", "standard output could not be written") end
   return code
 end

@@ -93,7 +93,13 @@ local OPTION_TABLES = {
   end,
   ["migrator.TierDeclaration"] = function() return find_upvalue_table("migrator.seed.declare", "read", "KINDS") end,
   ["migrator.TierTable"] = function() return find_upvalue_table("migrator.seed.declare", "read", "TABLE_KEYS") end,
-  ["migrator.Upsert"] = function() return find_upvalue_table("migrator.seed.load", "upsert", "UPSERT") end,
+  ["migrator.Upsert"] = function()
+    local known = { rows = "any" }
+    for name, kind in pairs(find_upvalue_table("migrator.seed.load", "upsert", "UPSERT") or {}) do
+      known[name] = kind
+    end
+    return known
+  end,
   ["migrator.Step"] = function() return upvalue(find_upvalue_table("migrator.pipeline", "make", "to_step"), "KEYS") end,
 }
 for _, name in ipairs { "detect", "secret", "proxy", "wait", "migrate", "verify", "seed", "run" } do
@@ -184,7 +190,7 @@ local function check_globals(all, by_name, classes)
     for _, name in ipairs(keys(types)) do
       if not TYPES[name] then report("%s: apicheck knows no type %s", stub.path, name) end
       if TYPES[name] then
-        compare(name, stub.path, types[name], TYPES[name](), field_set(classes["migrator." .. name]))
+        compare(name, stub.path, types[name], TYPES[name](), field_set(classes[name] or classes["migrator." .. name]))
       end
       TYPES[name] = nil
     end

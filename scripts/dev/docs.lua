@@ -86,16 +86,24 @@ local function add_command(add, command)
 end
 
 local function command_page()
-  local out = { "# Commands\n", MADE,
-    "\nEvery option can also be a variable, `MIGRATOR_` and its name in capitals, and most can ",
-    "stand in `migrator.config.lua`.\nThe command line wins over the variable, the variable over the project file, that over ",
-    "the default.\n" }
+  local out = { "# Commands\n", MADE, [[
+
+Every option can also be a variable, `MIGRATOR_` and its name in capitals, and most can stand in `migrator.config.lua`.
+The command line wins over the variable, the variable over the project file, that over the default.
+]] }
   local function add(text) out[#out + 1] = text end
   for _, command in ipairs(commands.list) do
     if not command.hidden then add_command(add, command) end
   end
-  add "\n## Options\n\nThose without a list of commands are taken by all.\n\n| option | default | variable | commands | meaning |\n"
-  add "|---|---|---|---|---|\n"
+  add [[
+
+## Options
+
+Those without a list of commands are taken by all.
+
+| option | default | variable | commands | meaning |
+|---|---|---|---|---|
+]]
   for _, option in ipairs(options.list) do
     local flag = "`" .. options.flag(option) .. cell(takes(option)) .. "`"
     local name = option.cli == false and "`" .. option.name .. "` (project file)" or flag
@@ -159,10 +167,12 @@ local function add_stub(add, stub)
 end
 
 local function api_page()
-  local by_name, out = {},
-    { "# The Lua API\n", MADE, "\nWhat a script sees besides the safe part of Lua's standard library. ",
-    "`require` finds files beside the script.\nVerbs raise, questions (`find_`, `try_`, `is_`) answer. `migrator types` writes ",
-    "the same for editors.\n\n" }
+  local by_name, out = {}, { "# The Lua API\n", MADE, [[
+
+What a script sees besides the safe part of Lua's standard library. `require` finds files beside the script.
+Verbs raise, questions (`find_`, `try_`, `is_`) answer. `migrator types` writes the same for editors.
+
+]] }
   local function add(text) out[#out + 1] = text end
   for _, stub in ipairs(stubs.all()) do by_name[stub.name] = stub end
   local _, _, globals = stubs.run "lua/meta/globals.lua"

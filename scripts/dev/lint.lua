@@ -56,7 +56,7 @@ local function check_c(path, lines)
     if code:find("/*", 1, true) then code, in_comment = code:gsub("/%*.*$", ""), true end
     for name in code:gmatch("%f[%w_]([%w_]+)%s*%(") do
       local allowed = BANNED[name]
-      if allowed ~= nil and not (allowed and allowed[path]) then
+      if path:find("^src/") and allowed ~= nil and not (allowed and allowed[path]) then
         report(path, number, "%s is not to be used here", name)
       end
     end

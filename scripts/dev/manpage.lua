@@ -26,9 +26,10 @@ function M.make(facts)
   local function add(text) out[#out + 1] = text end
   add(('.TH MIGRATOR 1 "" "migrator %s"'):format(facts.version))
   add(".SH NAME\nmigrator \\- migrate, verify and seed a PostgreSQL database")
-  add(".SH SYNOPSIS\n.B migrator\n.I FILE.lua\n[\\fIARGS\\fR]\n.br\n.B migrator\n.I COMMAND\n[\\fIOPTIONS\\fR]")
+  add ".SH SYNOPSIS\n.B migrator\n.I FILE.lua\n[\\fIARGS\\fR]"
+  add ".br\n.B migrator\n.I COMMAND\n[\\fIOPTIONS\\fR]"
   add(".SH DESCRIPTION")
-  add(roff "Applies a Drizzle project's migrations to PostgreSQL, verifies and seeds, and runs pipelines written in Lua.")
+  add(roff "Applies a Drizzle project's migrations to PostgreSQL, verifies, seeds, and runs pipelines written in Lua.")
   add(".SH COMMANDS")
   for _, command in ipairs(facts.commands) do
     if not command.hidden then
@@ -45,7 +46,7 @@ function M.make(facts)
     if option.cli ~= false then option_lines(add, facts, option) end
   end
   add(".SH ENVIRONMENT")
-  add(roff "Every option can be a variable: MIGRATOR_ and its name in capitals, such as MIGRATOR_LOCK_TIMEOUT. Besides:")
+  add(roff "Every option can be a variable: MIGRATOR_ and its name in capitals. Besides:")
   for _, option in ipairs(facts.options.list) do
     if option.env then add((".TP\n.B %s\nthe same as MIGRATOR_%s"):format(option.env, option.name:upper())) end
   end

@@ -149,7 +149,8 @@ describe("migrate, statements that cannot be in a transaction", function()
     local url = pg.database()
     local dir = project.write { { "0000_a", "create table a (id int);" },
       { "0001_b", "create index concurrently a1 on a (id);\n"
-      .. "--> statement-breakpoint\ninsert into a values (1);\n--> statement-breakpoint\ncreate index concurrently a2 on nope (id);" } }
+      .. "--> statement-breakpoint\ninsert into a values (1);\n--> statement-breakpoint\n"
+      .. "create index concurrently a2 on nope (id);" } }
     local ran = migrate(url, dir)
     assert.equal(1, ran.code)
     assert.matches("its first 2 of 3 statements stay", ran.stderr, 1, true)

@@ -18,7 +18,8 @@ end
 
 describe("a script", function()
   it("R1 need not be a pipeline: it may just use the database", function()
-    local ran = run([[print(db.value "select 6 * 7", arg[1])]], { env = { DATABASE_URL = pg.database() }, args = { "x" } })
+    local ran = run([[print(db.value "select 6 * 7", arg[1])]],
+      { env = { DATABASE_URL = pg.database() }, args = { "x" } })
     assert.same({ 0, "42\tx\n", "" }, { ran.code, ran.stdout, ran.stderr })
   end)
 
@@ -38,7 +39,8 @@ describe("a script", function()
   end)
 
   it("R143 requires files beside it, and only those", function()
-    local ran = run([[print(require("lib.helper").answer)]], { files = { ["lib/helper.lua"] = "return { answer = 42 }" } })
+    local ran = run([[print(require("lib.helper").answer)]],
+      { files = { ["lib/helper.lua"] = "return { answer = 42 }" } })
     assert.same({ 0, "42\n" }, { ran.code, ran.stdout })
     assert.matches("module 'os' not found", run("require 'os'").stderr, 1, true)
   end)
@@ -83,7 +85,8 @@ describe("a pipeline", function()
   end)
 
   it("refuses an option that a step does not know, with the nearest one", function()
-    local ran = run([[return pipeline { steps = { steps.migrate { lock_timout = "5s" } } }]], { env = { DATABASE_URL = "postgres:///x" } })
+    local ran = run([[return pipeline { steps = { steps.migrate { lock_timout = "5s" } } }]],
+      { env = { DATABASE_URL = "postgres:///x" } })
     assert.equal(2, ran.code)
     assert.matches('steps.migrate has no option "lock_timout"', ran.stderr, 1, true)
     assert.matches("lock_timeout", ran.stderr:match("hint: [^\n]*") or "", 1, true)
@@ -200,7 +203,8 @@ describe("steps.proxy", function()
 
   it("R67 ends at once when it dies, with its log", function()
     local ran = run([[return pipeline { steps = { steps.proxy { cmd = { "sh", "-c", "echo no quota project; exit 3" }, port = 1 },
-      steps.wait { database = { timeout = "20s" } } } }]], { env = { DATABASE_URL = "postgresql://u@db.example.org/x" }, seconds = 10 })
+      steps.wait { database = { timeout = "20s" } } } }]],
+      { env = { DATABASE_URL = "postgresql://u@db.example.org/x" }, seconds = 10 })
     assert.equal(4, ran.code)
     assert.matches("no quota project", ran.stderr, 1, true)
   end)

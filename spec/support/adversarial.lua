@@ -19,7 +19,7 @@ local function rows(url)
 end
 
 ---@param path string the case's folder
----@return { code: integer, error: string, same: boolean, drizzle: table }[] one for each step
+---@return { code: integer, error: string, same: boolean, same_schema: boolean, drizzle: table }[] one for each step
 function M.run(path)
   local url, name = pg.database()
   local expected = cjson.decode(fs.read(path .. "/expected/expected.json"))
@@ -37,8 +37,8 @@ function M.run(path)
     local found = rows(url)
     out[n] = { code = ran.code, drizzle = step, stderr = ran.stderr,
       error = (ran.stderr:match("error: ([^\n]*)") or ""):gsub(folder:gsub("%p", "%%%0") .. "/?", ""),
-      same = (found == wanted or (found == "" and wanted == "id\thash\tcreated_at\n")) and fs.find(schema) ~= nil
-        and fs.read(schema) == pg.dump(url) }
+      same_schema = fs.find(schema) ~= nil and fs.read(schema) == pg.dump(url) }
+    out[n].same = out[n].same_schema and (found == wanted or (found == "" and wanted == "id\thash\tcreated_at\n"))
   end
   pg.drop(name)
   return out

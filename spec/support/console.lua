@@ -1,7 +1,6 @@
 ---Runs what a page of the docs shows. A block ```console holds `$ command` lines (`> ` continues one) and what they
----print; `…` in a
----line stands for anything, alone on its line for any lines. A block whose info string names a file behind the
----language, such as
+---print; `…` in a line stands for anything, alone on its line for any lines. A block whose info string names a file
+---behind the language, such as
 ---```lua pipeline.lua, is that file. A command that fails must be followed by `$ echo $?`: a page never hides an exit
 ---code.
 local cli = require "spec.support.cli"
@@ -105,7 +104,8 @@ local function script(session, commands)
   for i, command in ipairs(commands) do
     out[#out + 1] = ("printf '\\036%d %%d\\n' $__st\n(exit $__st)\n%s\n__st=$?"):format(i - 1, command.text)
   end
-  out[#out + 1] = ("printf '\\036%d %%d\\n' $__st; { export -p; echo cd $(printf %%q \"$PWD\"); } >$STATE"):format(#commands)
+  out[#out + 1] = ("printf '\\036%d %%d\\n' $__st; "):format(#commands)
+    .. "{ export -p; echo cd $(printf %q \"$PWD\"); } >$STATE"
   return table.concat(out, "\n")
 end
 
@@ -162,7 +162,8 @@ end
 
 ---A page's `##` sections that have blocks, each with the function that plays them, in order.
 ---@param path string
----@param options? { fresh?: boolean, session?: fun(section: string): table } fresh: a new folder and database for each section
+---@param options? { fresh?: boolean, session?: fun(section: string): table } fresh: a new folder and database for each
+---  section, in which the blocks before the first heading are played first
 ---@return { name: string, play: fun() }[]
 function M.sections(path, options)
   options = options or {}
@@ -173,7 +174,12 @@ function M.sections(path, options)
       section = { name = block.section, blocks = {} }
       out[#out + 1], by_name[block.section] = section, section
       function section.play()
-        if not session or options.fresh then session = M.session(options.session and options.session(section.name)) end
+        if not session or options.fresh then
+          session = M.session(options.session and options.session(section.name))
+          for _, item in ipairs(section.name ~= "" and by_name[""] and by_name[""].blocks or {}) do
+            session:play(item)
+          end
+        end
         for _, item in ipairs(section.blocks) do session:play(item) end
       end
     end

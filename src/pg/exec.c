@@ -55,6 +55,17 @@ static int next_result(mig_pg *pg, mig_deadline deadline, PGresult **out, mig_er
   return 0;
 }
 
+/* Rows of a COPY TO STDOUT that nobody wants; until they are read, PQgetResult answers the same over and over. */
+static int drop_copy(mig_pg *pg, mig_deadline deadline, mig_err *err) {
+  for (;;) {
+    char *data = NULL;
+    int len = PQgetCopyData(pg->conn, &data, 1);
+    PQfreemem(data);
+    if (len < 0) return 0;
+    if (len == 0 && mig_pg_wait(pg, deadline, err)) return -1;
+  }
+}
+
 /* Reads until the server has nothing more to say: in a pipeline, until the answer to a sync of our own. */
 static int read_away(mig_pg *pg, mig_deadline deadline, mig_err *err) {
   PGresult *result;
@@ -66,6 +77,7 @@ static int read_away(mig_pg *pg, mig_deadline deadline, mig_err *err) {
     status = result ? PQresultStatus(result) : PGRES_EMPTY_QUERY;
     PQclear(result);
     if (status == PGRES_COPY_IN) PQputCopyEnd(pg->conn, "abandoned");
+    if (status == PGRES_COPY_OUT && drop_copy(pg, deadline, err)) return -1;
     nulls = result ? 0 : nulls + 1;
     if (!in_pipeline && !result) return 0;
     if (in_pipeline && nulls > 1) return 0; /* two in a row: the queue is empty */

@@ -42,7 +42,8 @@ function M.run(ctx, segment, err)
   ctx.emit("warning", { message = err.message .. "; asking the server what became of the transaction" })
   local ok, conn = pcall(ctx.reconnect)
   if not ok then
-    err.hint = "the server cannot be reached, so it is not known whether the run was committed: `migrator status` will tell"
+    err.hint = "the server cannot be reached, so it is not known whether the run was committed: "
+      .. "`migrator status` will tell"
     error(err, 0)
   end
   local status = err.lost.xid and status_of(conn, err.lost.xid) or rows_are_there(conn, ctx, segment)

@@ -6,7 +6,8 @@ local process = require "migrator.core.process"
 
 local M = {}
 
-local HINT = "install one (apt-get install postgresql, dnf install postgresql-server), or name its programs' folder in PG_BINDIR"
+local HINT = "install one (apt-get install postgresql, dnf install postgresql-server), "
+  .. "or name its programs' folder in PG_BINDIR"
 
 local function has_server(dir)
   return dir ~= nil and dir ~= "" and fs.find(dir .. "/postgres") ~= nil and fs.find(dir .. "/initdb") ~= nil

@@ -8,6 +8,9 @@ local statements = require "migrator.journal.statements"
 
 local M = {}
 
+local json = cjson.new()
+json.decode_invalid_numbers(false) -- NaN, Infinity and hexadecimal are no JSON, and Drizzle refuses them
+
 local VERSIONS = { ["5"] = true, ["6"] = true, ["7"] = true }
 local DIALECTS = { postgresql = true, pg = true }
 local MAX_WHEN = 9007199254740991 -- Drizzle computes with JavaScript numbers: exact up to 2^53 - 1
@@ -15,6 +18,12 @@ local BOM = "\u{FEFF}"
 
 local function refuse(path, line, message, hint)
   errors.raise("journal", { message = message, file = path, line = line, hint = hint })
+end
+
+-- A value as the journal has it. 1e309 is a number that JSON can be read into, but not written from.
+local function shown(value)
+  local ok, text = pcall(cjson.encode, value)
+  return ok and text or tostring(value)
 end
 
 ---The line of the n-th `"tag"` in the journal's text; close enough to an entry to put a cursor on.
@@ -50,7 +59,7 @@ local function decode(path, text)
     refuse(path, (sql.position(text, conflict)), "the journal has git conflict markers",
       "keep the entries of both sides, ordered by `when`, with rising idx")
   end
-  local ok, value = pcall(cjson.decode, text)
+  local ok, value = pcall(json.decode, text)
   if ok then return value end
   local at = math.tointeger(tonumber(tostring(value):match("character (%d+)"))) or 1
   local line, column = sql.position(text, math.min(at, #text))
@@ -64,10 +73,10 @@ local function check_head(path, journal)
     refuse(path, 1, 'the journal has no "entries"')
   end
   if not DIALECTS[journal.dialect or ""] then
-    refuse(path, 1, ("dialect %s is not postgresql"):format(cjson.encode(journal.dialect or "")))
+    refuse(path, 1, ("dialect %s is not postgresql"):format(shown(journal.dialect or "")))
   end
   if not VERSIONS[tostring(journal.version)] then
-    refuse(path, 1, ("journal version %s is not one of 5, 6, 7"):format(cjson.encode(journal.version or "")))
+    refuse(path, 1, ("journal version %s is not one of 5, 6, 7"):format(shown(journal.version or "")))
   end
 end
 
@@ -85,11 +94,12 @@ local function check_entry(path, line, position, raw, seen)
   local when = read_when(raw.when)
   if not when then
     refuse(path, line, ("%s: `when` must be a whole number of milliseconds, it is %s"):format(name,
-      raw.when == nil and "missing" or cjson.encode(raw.when)))
+      raw.when == nil and "missing" or shown(raw.when)))
   end
   if seen.tags[raw.tag] then refuse(path, line, name .. ": this tag stands in the journal twice") end
   if raw.idx ~= nil and seen.idx[raw.idx] then
-    refuse(path, line, ("%s: idx %s is used by %s already"):format(name, tostring(raw.idx), seen.idx[raw.idx]))
+    refuse(path, line, ("%s: idx %s is used by %s already"):format(name, tostring(math.tointeger(raw.idx) or raw.idx),
+      seen.idx[raw.idx]))
   end
   if raw.tag:find("/", 1, true) or raw.tag:find("\0", 1, true) then
     refuse(path, line, name .. ": a tag names a file in this folder, it cannot hold a slash")

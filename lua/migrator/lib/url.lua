@@ -63,8 +63,10 @@ end
 
 local function refuse_key(key, known)
   if NEWER[key] then refuse(("%q needs libpq %d or newer"):format(key, NEWER[key])) end
-  local shown = key:find("^[%w_%-]+$") and #key < 40 and ("%q"):format(key) or "in the query"
-  refuse("unknown parameter " .. shown, suggest.hint(key, known))
+  -- What has a digit or a sign in it may be the tail of a password that was not encoded.
+  local hint = suggest.hint(key, known)
+  local shown = (hint or (key:find("^[%a_]+$") and #key < 40)) and ("%q"):format(key) or "in the query"
+  refuse("unknown parameter " .. shown, hint)
 end
 
 local function check_sslmode(value)
@@ -130,7 +132,7 @@ end
 
 local function format_host(entry)
   local host = entry.host or ""
-  if host:find(":", 1, true) and not host:find("^[/@]") then
+  if host:find("^%x*:[%x:.]*$") or host:find("^%x*:[%x:.]*%%[%w_.-]+$") then
     host = "[" .. host:gsub("%%", "%%25") .. "]"
   else
     host = text_of.encode(host)

@@ -118,7 +118,7 @@ local function value_at(text, at)
       if text:sub(after, after) == "\\" then after = after + 1 end
       raw, after = raw .. text:sub(after, after), after + 1
     end
-    return raw, after
+    return raw, math.min(after, #text + 1) -- a backslash may have been the last character
   end
   local out, i = {}, at + 1
   while true do

@@ -61,9 +61,9 @@ local function check_edited(plan, policy, facts, add, note)
     else
       add("checksum", ("%s was edited after it was applied (hash %s…, the database has %s…)"):format(entry.tag,
         entry.hash:sub(1, 12), item.row.hash:sub(1, 12)),
-        ("the edit will never run: restore the file and put the change into a new migration; `migrator repair --accept %s` "
-          .. "records the new hash when the schema is known to match; or edited = \"allow\""):format(entry.tag),
-            entry.path)
+        ("the edit will never run: restore the file and put the change into a new migration; "
+          .. "`migrator repair --accept %s` records the new hash when the schema is known to match; "
+          .. "or edited = \"allow\""):format(entry.tag), entry.path)
     end
   end
 end
@@ -87,16 +87,15 @@ local function check_stranded(plan, policy, add, note)
       add("checksum",
         ("%s was never applied, and its `when` (%s) is not newer than %s's: Drizzle would skip it for ever")
         :format(entry.tag, date(entry.when), ahead),
-        ("order = \"non-linear\" (--order non-linear) applies it now; `migrator repair --restamp %s` gives it a `when` of its "
-          .. "own at the end of the journal; `migrator baseline %s` records it as applied"):format(entry.tag,
-            entry.tag),
-        plan.journal.path, entry.line)
+        ("order = \"non-linear\" (--order non-linear) applies it now; `migrator repair --restamp %s` gives it a "
+          .. "`when` of its own at the end of the journal; `migrator baseline %s` records it as applied"):format(
+          entry.tag, entry.tag), plan.journal.path, entry.line)
     end
   end
 end
 
 ---A squash or a pulled schema: nothing tracked, and the first file makes what is there already.
-local function check_baseline(plan, policy, facts, add, note)
+local function check_baseline(policy, facts, add, note)
   local entry = facts.baseline
   if not entry then return end
   local message = ("%s looks like a baseline: what it would create (%s) is in the database already"):format(entry.tag,
@@ -140,7 +139,7 @@ function M.find(plan, policy, facts)
   check_missing(plan, policy, add, note)
   check_edited(plan, policy, facts, add, note)
   check_stranded(plan, policy, add, note)
-  check_baseline(plan, policy, facts, add, note)
+  check_baseline(policy, facts, add, note)
   notes(plan, note)
   return problems, findings
 end

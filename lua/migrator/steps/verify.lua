@@ -13,7 +13,7 @@ return function(given)
     run = function(ctx)
       local config = ctx:config_for(opts, ctx.migrate_config)
       local verdict = verify.check { url = config.url, dir = config.dir, schema = config.schema, table = config.table,
-        policy = policy, deadline = ctx.deadline }
+        policy = policy, deadline = ctx.deadline, allow = { edited = config.edited == "allow" } }
       ctx.results.verdict = verdict
       ctx.sink:line(("Verified: database has all %d migrations."):format(verdict.expected))
       ctx:give("verified", verdict)

@@ -1,5 +1,5 @@
-// Drop-in, both ways: each folder is applied by drizzle-orm, by drizzle-kit and by migrator, in several orders. After every
-// run the other one must find nothing to do, and schema and tracking rows must be what drizzle-orm alone makes.
+// Drop-in, both ways: each folder is applied by drizzle-orm, by drizzle-kit and by migrator, in several orders. After
+// every run the other one must find nothing to do, and schema and tracking rows must be what drizzle-orm alone makes.
 import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
@@ -36,11 +36,15 @@ async function withDatabase(fn) {
   }
 }
 
-const orm = (target, folder) => withClient(target, (client) => migrate(drizzle(client), { migrationsFolder: folder }));
+const orm = (target, folder) =>
+  withClient(target, (client) => migrate(drizzle(client), { migrationsFolder: folder }));
 
 function kit(target, folder) {
   const config = path.join(WORK, "drizzle.config.json");
-  fs.writeFileSync(config, JSON.stringify({ dialect: "postgresql", out: path.relative(WORK, folder), dbCredentials: { url: target } }));
+  fs.writeFileSync(
+    config,
+    JSON.stringify({ dialect: "postgresql", out: path.relative(WORK, folder), dbCredentials: { url: target } }),
+  );
   if (!fs.existsSync(path.join(WORK, "node_modules"))) fs.symlinkSync(modules, path.join(WORK, "node_modules"));
   const bin = path.join(modules, "drizzle-kit", "bin.cjs");
   const ran = spawnSync(process.execPath, [bin, "migrate", `--config=${config}`], { cwd: WORK, encoding: "utf8" });
@@ -48,13 +52,21 @@ function kit(target, folder) {
 }
 
 function ours(target, folder, ...words) {
-  const ran = spawnSync(MIGRATOR, ["migrate", "--dir", folder, "--url", target, ...words], { cwd: WORK, encoding: "utf8" });
-  return { code: ran.status, text: ran.stdout + ran.stderr, applied: Number(/Applied (\d+) new/.exec(ran.stdout)?.[1] ?? NaN) };
+  const ran = spawnSync(MIGRATOR, ["migrate", "--dir", folder, "--url", target, ...words], {
+    cwd: WORK,
+    encoding: "utf8",
+  });
+  return {
+    code: ran.status,
+    text: ran.stdout + ran.stderr,
+    applied: Number(/Applied (\d+) new/.exec(ran.stdout)?.[1] ?? NaN),
+  };
 }
 
 function must(ran, applied) {
   if (ran.code !== 0) throw new Error(`migrator ended with ${ran.code}: ${ran.text}`);
-  if (applied !== undefined && ran.applied !== applied) throw new Error(`migrator applied ${ran.applied}, not ${applied}`);
+  if (applied !== undefined && ran.applied !== applied)
+    throw new Error(`migrator applied ${ran.applied}, not ${applied}`);
 }
 
 const noise = /^(-- Dumped (from|by) |\\restrict|\\unrestrict)/;
@@ -62,9 +74,15 @@ const noise = /^(-- Dumped (from|by) |\\restrict|\\unrestrict)/;
 async function look(target) {
   const dump = execFileSync("pg_dump", ["-s", "--no-owner", "-d", target], { encoding: "utf8", maxBuffer: 1 << 28 });
   const rows = await withClient(target, (client) =>
-    client.query("select id, hash, created_at from drizzle.__drizzle_migrations order by id"));
-  return { schema: dump.split("\n").filter((line) => !noise.test(line)).join("\n"),
-    rows: rows.rows.map((row) => `${row.id} ${row.hash} ${row.created_at}`).join("\n") };
+    client.query("select id, hash, created_at from drizzle.__drizzle_migrations order by id"),
+  );
+  return {
+    schema: dump
+      .split("\n")
+      .filter((line) => !noise.test(line))
+      .join("\n"),
+    rows: rows.rows.map((row) => `${row.id} ${row.hash} ${row.created_at}`).join("\n"),
+  };
 }
 
 function same(found, expected, who) {
@@ -85,7 +103,8 @@ function cut(folder, into, journal, count) {
   fs.writeFileSync(path.join(into, "meta", "_journal.json"), JSON.stringify({ ...journal, entries }));
 }
 
-const skippedFor = (error) => /extension "(\w+)" is not available|could not open extension control file/.exec(String(error?.cause ?? error));
+const skippedFor = (error) =>
+  /extension "(\w+)" is not available|could not open extension control file/.exec(String(error?.cause ?? error));
 
 async function check(name, fn) {
   try {
@@ -106,7 +125,8 @@ async function turns(folder, journal, expected, firstOurs) {
       if ((n % 2 === 1) === firstOurs) must(ours(target, into), 1);
       else await orm(target, into);
       const { rows } = await withClient(target, (client) =>
-        client.query("select count(*)::int as n from drizzle.__drizzle_migrations"));
+        client.query("select count(*)::int as n from drizzle.__drizzle_migrations"),
+      );
       if (rows[0].n !== n) throw new Error(`${journal.entries[n - 1].tag}: ${rows[0].n} rows after ${n} entries`);
     }
     same(await look(target), expected, "in turn");
@@ -121,7 +141,8 @@ async function stepwise(folder, journal) {
       cut(folder, into, journal, n);
       await orm(target, into);
       const { rows } = await withClient(target, (client) =>
-        client.query("select count(*)::int as n from drizzle.__drizzle_migrations"));
+        client.query("select count(*)::int as n from drizzle.__drizzle_migrations"),
+      );
       if (rows[0].n === n) continue;
       const { tag } = journal.entries[n - 1];
       const ran = ours(target, into);
@@ -141,31 +162,39 @@ async function compare(folder) {
   } catch (error) {
     const missing = skippedFor(error);
     tally[missing ? "skipped" : "failed"]++;
-    console.log(`${missing ? "skipped" : "FAILED "} ${name}: ${missing ? missing[0] : error.cause ?? error}`);
+    console.log(`${missing ? "skipped" : "FAILED "} ${name}: ${missing ? missing[0] : (error.cause ?? error)}`);
     return;
   }
-  await check(`${name}: drizzle-orm, then migrator finds nothing to do`, () => withDatabase(async (target) => {
-    await orm(target, folder);
-    must(ours(target, folder), 0);
-    same(await look(target), expected, "after migrator");
-  }));
-  await check(`${name}: migrator, then drizzle-orm finds nothing to do`, () => withDatabase(async (target) => {
-    must(ours(target, folder), count);
-    same(await look(target), expected, "migrator alone");
-    await orm(target, folder);
-    same(await look(target), expected, "after drizzle-orm");
-  }));
-  await check(`${name}: drizzle-kit migrate, then migrator finds nothing to do`, () => withDatabase(async (target) => {
-    kit(target, folder);
-    same(await look(target), expected, "drizzle-kit alone");
-    must(ours(target, folder), 0);
-    same(await look(target), expected, "after migrator");
-  }));
-  await check(`${name}: migrator, then drizzle-kit migrate finds nothing to do`, () => withDatabase(async (target) => {
-    must(ours(target, folder), count);
-    kit(target, folder);
-    same(await look(target), expected, "after drizzle-kit");
-  }));
+  await check(`${name}: drizzle-orm, then migrator finds nothing to do`, () =>
+    withDatabase(async (target) => {
+      await orm(target, folder);
+      must(ours(target, folder), 0);
+      same(await look(target), expected, "after migrator");
+    }),
+  );
+  await check(`${name}: migrator, then drizzle-orm finds nothing to do`, () =>
+    withDatabase(async (target) => {
+      must(ours(target, folder), count);
+      same(await look(target), expected, "migrator alone");
+      await orm(target, folder);
+      same(await look(target), expected, "after drizzle-orm");
+    }),
+  );
+  await check(`${name}: drizzle-kit migrate, then migrator finds nothing to do`, () =>
+    withDatabase(async (target) => {
+      kit(target, folder);
+      same(await look(target), expected, "drizzle-kit alone");
+      must(ours(target, folder), 0);
+      same(await look(target), expected, "after migrator");
+    }),
+  );
+  await check(`${name}: migrator, then drizzle-kit migrate finds nothing to do`, () =>
+    withDatabase(async (target) => {
+      must(ours(target, folder), count);
+      kit(target, folder);
+      same(await look(target), expected, "after drizzle-kit");
+    }),
+  );
   const steps = await stepwise(folder, journal);
   if (steps.lost) {
     await check(`${name}: entry by entry drizzle-orm skips ${steps.lost}, and migrator names it`, async () => {
@@ -174,8 +203,9 @@ async function compare(folder) {
     return;
   }
   for (const first of [true, false]) {
-    await check(`${name}: in turn, entry by entry, ${first ? "migrator" : "drizzle-orm"} first`,
-      () => turns(folder, journal, steps.state, first));
+    await check(`${name}: in turn, entry by entry, ${first ? "migrator" : "drizzle-orm"} first`, () =>
+      turns(folder, journal, steps.state, first),
+    );
   }
 }
 

@@ -76,7 +76,7 @@ check("trovella: migrate, status, verify, again", 0, function()
   must(migrator(url, "verify", "--dir", TROVELLA .. "/migrations"), 0, "Verified: database has all 10 migrations.")
   must(migrator(url, "migrate", "--dir", TROVELLA .. "/migrations"), 0, "Applied 0 new migration(s).")
   equal(ask(url, [[select string_agg(id || e'\t' || hash || e'\t' || created_at || e'\n', '' order by id)
-    from drizzle.__drizzle_migrations]]), fs.read(TROVELLA .. "/expected/tracking.tsv"):gsub("^id[^\n]*\n", ""), "tracking rows")
+    from drizzle.__drizzle_migrations]]), fs.read(TROVELLA .. "/expected/tracking.tsv"), "tracking rows")
 end)
 
 check("concurrently: outside a transaction, valid", 0, applies({ "create table t (a int);",
@@ -92,8 +92,19 @@ check("enum value used in the run that adds it", 0,
   applies({ "create type mood as enum ('sad');\ncreate table p (m mood);",
   "alter type mood add value 'ok';", "insert into p values ('ok');" }, "select m::text from p", "ok"))
 
+check("value added to an older enum and used in one run", 0, function()
+  local url, folder <close> = database(), journal_of { "alter type mood add value 'ok';",
+    "create table p as select 'ok'::mood as m;" }
+  local conn <close> = db.connect(url)
+  conn:exec "create type mood as enum ('sad')"
+  must(migrator(url, "migrate", "--dir", folder.path), 0, "Applied 2 new migration(s).")
+  must(migrator(url, "verify", "--dir", folder.path), 0)
+  equal(ask(url, "select m::text from p"), "ok", "the value")
+end)
+
 check("procedure that commits", 0, applies({ "create table t (a int);",
-  "create procedure fill() language plpgsql as $$ begin insert into t values (1); commit; insert into t values (2); end $$;",
+  "create procedure fill() language plpgsql as $$\n"
+  .. "begin insert into t values (1); commit; insert into t values (2); end $$;",
   "call fill();" }, "select sum(a) from t", 3))
 
 check("failure: everything of the run is rolled back", 0, function()
@@ -131,12 +142,10 @@ check("syntax of 16: storage, json constructors", 160000,
 check("syntax of 17: merge returning, json_table", 170000, applies({ "create table t (a int);",
   "merge into t using (select a from json_table('[4]', '$[*]' columns (a int path '$'))) s on t.a = s.a\n"
   .. "when not matched then insert values (s.a) returning t.a;" }, "select a from t", 4))
-check("syntax of 18: virtual columns, without overlaps, old and new", 180000, applies({
-  "create table t (a int, b int generated always as (a * 2) virtual);",
-  "create table r (d daterange, primary key (d without overlaps));",
+check("syntax of 18: virtual columns, without overlaps, old and new, uuidv7", 180000, applies({
+  "create table t (a int, b int generated always as (a * 2) virtual, id uuid default uuidv7());",
+  "create table r (i int4range, d daterange, unique (i, d without overlaps));",
   "insert into t values (2);\nupdate t set a = 3 returning old.a, new.a;" }, "select b from t", 6))
-check("uuidv7", 180000, applies({ "create table t (id uuid default uuidv7());", "insert into t default values;" },
-  "select count(*) from t", 1))
 
 log.print(("%d passed, %d failed, %d skipped"):format(tally.passed, tally.failed, tally.skipped))
 return tally.failed == 0
