@@ -62,8 +62,8 @@ local function run(argv, holder)
   return code
 end
 
----Memory is given back in one go at the end; while a run is short the collector would only cost time.
-local function tune_collector() collectgarbage("generational") end
+---A run is short: a collector that starts later costs a few MiB and saves a fifth of the time of a large journal.
+local function tune_collector() collectgarbage("incremental", 300, 400) end
 
 ---@param argv string[] with argv[0]
 ---@return integer exit code

@@ -22,6 +22,7 @@ local function with_environment(changes, fn)
   if not ok then error(err, 0) end
 end
 
+---The one template there is; those of other servers are made anew when they are wanted.
 local function template()
   local user = find.user()
   local uid = process.run({ cmd = { "id", "-u", user or process.user().name } }).stdout:match("%d+")
@@ -104,6 +105,7 @@ describe("ephemeral.start", function()
   end)
 
   it("makes the template anew when it is damaged, seen at once or only by the server", function()
+    while template() do fs.remove(template()) end
     ephemeral.start():stop()
     local path = template()
     for _, damage in ipairs { "rm -f PG_VERSION", "rm -rf base",

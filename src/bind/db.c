@@ -144,6 +144,7 @@ static int conn_script(lua_State *L) {
   box = mig_new_result_box(L);
   lua_toclose(L, -1);
   if (mig_pg_send(&conn->pg, sql, &simple, &err)) return mig_raise(L, &err);
+  box->unread = &conn->pg;
   for (lua_Integer n = 1;; n++) {
     if (mig_pg_next(&conn->pg, conn->deadline, &box->result, &err)) return mig_raise(L, &err);
     if (!box->result) break;
@@ -158,6 +159,7 @@ static int conn_script(lua_State *L) {
     }
     mig_result_drop(box);
   }
+  box->unread = NULL;
   if (failed) return mig_raise(L, &err);
   lua_settop(L, 3);
   return 1;

@@ -15,6 +15,7 @@ typedef struct ConnBox {
 
 typedef struct ResultBox {
   PGresult *result;
+  mig_pg *unread; /* has further results of the same command, to be dropped when this box is closed early */
 } ResultBox;
 
 ConnBox *mig_check_conn(lua_State *L, int arg);      /* raises when closed or lost */

@@ -189,7 +189,10 @@ void mig_result_drop(ResultBox *box) {
 
 static int result_close(lua_State *L) {
   ResultBox *box = luaL_checkudata(L, 1, RESULT);
+  mig_pg *unread = box->unread;
+  box->unread = NULL;
   mig_result_drop(box);
+  if (unread) mig_pg_abandon(unread);
   return 0;
 }
 

@@ -26,15 +26,20 @@ local function shown(value)
   return ok and text or tostring(value)
 end
 
----The line of the n-th `"tag"` in the journal's text; close enough to an entry to put a cursor on.
-local function entry_lines(text)
-  local lines, line, last = {}, 1, 1
-  for at in text:gmatch('()"tag"%s*:') do
-    for _ in text:sub(last, at - 1):gmatch("\n") do line = line + 1 end
-    last = at
-    lines[#lines + 1] = line
+---The line of the n-th `"tag"` in the journal's text; close enough to an entry to put a cursor on. Counted when asked for.
+local function line_finder(text)
+  local lines
+  return function(position)
+    if lines then return lines[position] end
+    lines = {}
+    local line, last = 1, 1
+    for at in text:gmatch('()"tag"%s*:') do
+      for _ in text:sub(last, at - 1):gmatch("\n") do line = line + 1 end
+      last = at
+      lines[#lines + 1] = line
+    end
+    return lines[position]
   end
-  return lines
 end
 
 local function missing_journal(dir, path)
@@ -86,23 +91,24 @@ local function read_when(value)
   return whole and whole >= 0 and whole <= MAX_WHEN and whole or nil
 end
 
-local function check_entry(path, line, position, raw, seen)
-  if type(raw) ~= "table" or type(raw.tag) ~= "string" or raw.tag == "" then
-    refuse(path, line, ("entry %d has no tag"):format(position))
+local function check_entry(path, find_line, position, raw, seen)
+  local function refuse_entry(message, ...)
+    local name = raw.tag and ("entry %d (%s)"):format(position, raw.tag) or "entry " .. position
+    refuse(path, find_line(position), name .. message:format(...))
   end
-  local name = ("entry %d (%s)"):format(position, raw.tag)
+  if type(raw) ~= "table" or type(raw.tag) ~= "string" or raw.tag == "" then
+    refuse(path, find_line(position), ("entry %d has no tag"):format(position))
+  end
   local when = read_when(raw.when)
   if not when then
-    refuse(path, line, ("%s: `when` must be a whole number of milliseconds, it is %s"):format(name,
-      raw.when == nil and "missing" or shown(raw.when)))
+    refuse_entry(": `when` must be a whole number of milliseconds, it is %s", raw.when == nil and "missing" or shown(raw.when))
   end
-  if seen.tags[raw.tag] then refuse(path, line, name .. ": this tag stands in the journal twice") end
+  if seen.tags[raw.tag] then refuse_entry(": this tag stands in the journal twice") end
   if raw.idx ~= nil and seen.idx[raw.idx] then
-    refuse(path, line, ("%s: idx %s is used by %s already"):format(name, tostring(math.tointeger(raw.idx) or raw.idx),
-      seen.idx[raw.idx]))
+    refuse_entry(": idx %s is used by %s already", tostring(math.tointeger(raw.idx) or raw.idx), seen.idx[raw.idx])
   end
   if raw.tag:find("/", 1, true) or raw.tag:find("\0", 1, true) then
-    refuse(path, line, name .. ": a tag names a file in this folder, it cannot hold a slash")
+    refuse_entry(": a tag names a file in this folder, it cannot hold a slash")
   end
   seen.tags[raw.tag] = true
   if raw.idx ~= nil then seen.idx[raw.idx] = raw.tag end
@@ -110,7 +116,11 @@ local function check_entry(path, line, position, raw, seen)
 end
 
 local Entry = {}
-Entry.__index = Entry
+
+function Entry:__index(key)
+  if key == "line" then return self.find_line(self.position) end
+  return Entry[key]
+end
 
 local function read_text(path)
   local bytes = fs.read(path)
@@ -133,17 +143,21 @@ end
 
 function Entry:statements() return statements.read(self) end
 
-local function read_entry(dir, path, line, position, raw, seen)
-  local when = check_entry(path, line, position, raw, seen)
+local function read_file(path, file, find_line, position, tag)
+  local ok, text, replaced = pcall(read_text, file)
+  if ok then return text, replaced end
+  if fs.find(file) then error(text, 0) end
+  errors.raise("journal", { message = ("entry %d (%s): there is no file %s"):format(position, tag, file), file = path,
+    line = find_line(position), migration = tag,
+    hint = "restore the file from version control; a migration that was applied is still part of the journal" })
+end
+
+local function read_entry(dir, path, find_line, position, raw, seen)
+  local when = check_entry(path, find_line, position, raw, seen)
   local file = dir .. "/" .. raw.tag .. ".sql"
-  if not fs.find(file) then
-    errors.raise("journal", { message = ("entry %d (%s): there is no file %s"):format(position, raw.tag, file),
-      file = path, line = line, migration = raw.tag,
-      hint = "restore the file from version control; a migration that was applied is still part of the journal" })
-  end
-  local text, replaced = read_text(file)
+  local text, replaced = read_file(path, file, find_line, position, raw.tag)
   return setmetatable({ idx = math.tointeger(raw.idx) or position - 1, position = position, tag = raw.tag, when = when,
-    hash = hash.sha256(text), path = file, line = line, size = #text, replaced = replaced or nil }, Entry)
+    hash = hash.sha256(text), path = file, find_line = find_line, size = #text, replaced = replaced or nil }, Entry)
 end
 
 local function number_of(name) return math.tointeger(tonumber(name:match("^(%d+)"))) end
@@ -152,7 +166,12 @@ local function number_of(name) return math.tointeger(tonumber(name:match("^(%d+)
 ---forgotten: that it is numbered behind the last entry tells the second from the first.
 local function check_orphans(journal, seen, policy)
   local last = #journal.entries > 0 and number_of(journal.entries[#journal.entries].tag) or -1
-  for _, name in ipairs(fs.list(journal.dir)) do
+  local names, files = fs.list(journal.dir), 0
+  for _, name in ipairs(names) do
+    if name:sub(-4) == ".sql" then files = files + 1 end
+  end
+  if files == #journal.entries then return end -- each entry's file was read: there is no other
+  for _, name in ipairs(names) do
     local tag = name:match("^(.*)%.sql$")
     if tag and not seen.tags[tag] and policy ~= "allow" then
       local number = number_of(tag)
@@ -209,9 +228,9 @@ function M.read(dir, opts)
   local raw = decode(path, text)
   check_head(path, raw)
   local journal = setmetatable({ dir = dir, path = path, entries = {}, findings = {}, format = "drizzle" }, Journal)
-  local lines, seen = entry_lines(text), { tags = {}, idx = {} }
+  local find_line, seen = line_finder(text), { tags = {}, idx = {} }
   for position, item in ipairs(raw.entries) do
-    journal.entries[position] = read_entry(dir, path, lines[position], position, item, seen)
+    journal.entries[position] = read_entry(dir, path, find_line, position, item, seen)
   end
   check_orphans(journal, seen, opts.orphans or "forgotten")
   check_order(journal, opts.now or os.time() * 1000 + 60000)

@@ -33,6 +33,14 @@ end
 ---entry only, and the better match gets it.
 local function match(entries, rows)
   local used, found = {}, {}
+  local same = 0 -- the common case: row after row, the table has what the journal has
+  while entries[same + 1] and rows[same + 1] and rows[same + 1].hash == entries[same + 1].hash
+    and rows[same + 1].created_at == entries[same + 1].when do
+    same = same + 1
+    found[same] = { state = "applied", row = rows[same] }
+    used[rows[same]] = true
+  end
+  if same == #rows then return found, used end
   local exact = index_by(rows, function(row) return row.created_at and row.hash .. ":" .. row.created_at end)
   local by_hash = index_by(rows, function(row) return row.hash end)
   local by_when = index_by(rows, function(row) return row.created_at end)

@@ -64,6 +64,14 @@ local function is_commented_out(entry)
   return entry.size > 200 and #entry:statements() == 0 and entry:text():find("CREATE TABLE", 1, true) ~= nil
 end
 
+---Known from the first look unless the tracking table is there and empty.
+local function has_tables(session)
+  if type(session.state.has_tables) == "boolean" then return session.state.has_tables end
+  return session.conn:value([[select exists (select 1 from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p') and n.nspname !~ '^pg_'
+    and n.nspname not in ('information_schema', 'migrator', $1))]], session.tracking.schema)
+end
+
 local function find_baseline(found, session)
   local first
   for _, item in ipairs(found.items) do
@@ -72,8 +80,7 @@ local function find_baseline(found, session)
       break
     end
   end
-  if not first or not session.state.has_tables then return nil end
-  if #session.rows > 0 and #found.missing == 0 then return nil end
+  if not first or (#session.rows > 0 and #found.missing == 0) or not has_tables(session) then return nil end
   if is_commented_out(first) then return first, { "all that is in its comment" } end
   local wanted = created_tables(first)
   if #wanted == 0 then return nil end
@@ -85,6 +92,21 @@ local function find_baseline(found, session)
   if #existing == #wanted or #existing * 2 > #wanted then return first, existing end
 end
 
+---The procedures in the database whose bodies end transactions, asked for only when the first name is looked up.
+local function committing_procedures(session)
+  local names
+  return setmetatable({}, { __index = function(_, name)
+    if not names then
+      names = {}
+      for _, row in ipairs(session.conn:exec([[select lower(proname) as name from pg_catalog.pg_proc where prokind = 'p'
+        and prosrc ~* '(^|[;[:space:]])(commit|rollback)[[:space:]]*;']])) do
+        names[row.name] = true
+      end
+    end
+    return names[name]
+  end })
+end
+
 ---@param found table what classify.run returned
 ---@param session migrator.Session
 ---@return { cosmetic: table<migrator.Entry, string>, baseline?: migrator.Entry, existing?: string[] }
@@ -94,6 +116,8 @@ function M.gather(found, session)
     if item.state == "edited" then facts.cosmetic[item.entry] = cosmetic(item.entry, item.row) end
   end
   facts.baseline, facts.existing = find_baseline(found, session)
+  facts.server_version = session.conn:info().version_number
+  facts.committing = committing_procedures(session)
   return facts
 end
 

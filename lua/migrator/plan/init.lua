@@ -31,8 +31,10 @@ function M.build(journal, rows, policy, gather, keep)
   local plan = { items = found.items, missing = found.missing, duplicates = found.duplicates, counts = found.counts,
     rows = rows, pending = pending, expected = #journal.entries, journal = journal }
   plan.applied = found.counts.applied + found.counts.moved + found.counts.edited + found.counts.baseline
-  plan.problems, plan.findings = problems.find(plan, policy, gather and gather(found) or {})
-  plan.segments = #plan.problems == 0 and segments.build(pending, policy.tx, keep) or {}
+  local facts = gather and gather(found) or {}
+  plan.problems, plan.findings = problems.find(plan, policy, facts)
+  plan.segments = #plan.problems == 0 and segments.build(pending, policy.tx, { keep = keep, committing = facts.committing,
+    server_version = facts.server_version }) or {}
   for i = 2, #plan.segments do
     table.insert(plan.findings, { rule = "segment", severity = "info", message = "the run is committed in "
       .. #plan.segments .. " parts; part " .. i .. ": " .. (plan.segments[i].reason or "") })

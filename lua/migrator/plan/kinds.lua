@@ -94,10 +94,25 @@ function M.commits_inside(text)
     or body:find("[;%s]COMMIT%s+AND%s+") ~= nil
 end
 
+---The name of the procedure that a statement makes or calls, as far as reading goes: unqualified, lower case.
+local function procedure_name(text, key_word)
+  local name = M.without_comments(text):match(key_word .. "%s+([^%s%(]+)%s*%(")
+  return name and name:gsub("^.*%.", ""):gsub('"', ""):lower()
+end
+
 ---@param statement migrator.Statement
+---@param procedures? table<string, boolean> those that end transactions, by name; what this statement makes is added
 ---@return migrator.Kind
-function M.of(statement)
+function M.of(statement, procedures)
   local words = statement.words
+  if procedures and words:find("^CREATE.* PROCEDURE") and M.commits_inside(statement.text) then
+    local name = procedure_name(statement.text, "[Pp][Rr][Oo][Cc][Ee][Dd][Uu][Rr][Ee]")
+    if name then procedures[name] = true end
+  end
+  if procedures and words:find("^CALL") then
+    local name = procedure_name(statement.text, "^%s*[Cc][Aa][Ll][Ll]")
+    if name and procedures[name] then return "outside" end
+  end
   local first = words:match("^%S+")
   if first == "ROLLBACK" or first == "ABORT" then
     return M.skeleton(statement.text):find("^%s*ROLLBACK [%a ]-TO ") and "control" or "rollback"

@@ -31,11 +31,11 @@ local function header(entry_statements)
 end
 
 ---What one file needs: nothing special, or a segment of its own and why.
-local function look(entry)
+local function look(entry, procedures)
   local list = entry:statements()
   local reason
   for _, statement in ipairs(list) do
-    statement.kind = kinds.of(statement)
+    statement.kind = kinds.of(statement, procedures)
     if REFUSED[statement.kind] then refuse(entry, statement, statement.kind, list.source) end
     if statement.kind == "outside" and not reason then
       reason = ("%s:%d %s cannot run in a transaction"):format(entry.path, statement.line,
@@ -65,7 +65,7 @@ Builder.__index = Builder
 
 function Builder:open(kind, reason)
   self.current = { kind = kind, items = {}, reason = reason }
-  self.watcher = enums.watcher()
+  self.watcher = enums.watcher(self.facts.server_version)
   self.segments[#self.segments + 1] = self.current
 end
 
@@ -85,7 +85,7 @@ function Builder:add(item, list)
   end
   local why = ("%s:%d uses '%s', added to the enum %s in the same run: it must be committed first"):format(
     item.entry.path, statement.line, used.value, used.type)
-  local fresh = enums.watcher()
+  local fresh = enums.watcher(self.facts.server_version)
   if enum_use(fresh, list) then -- added and used in one file: only statement by statement is left
     self:add_alone(item, why)
   else
@@ -97,13 +97,16 @@ end
 
 ---@param entries migrator.Entry[] in the order to apply
 ---@param tx "all"|"file"|"none"
----@param keep boolean keep the statements in the segments (for showing them)
+---@param facts? { keep?: boolean, server_version?: integer, committing?: table<string, boolean> } keep: the statements stay in
+---  the segments, for showing them; committing: procedures known to end transactions, by name
 ---@return migrator.Segment[]
-function M.build(entries, tx, keep)
-  local builder = setmetatable({ segments = {} }, Builder)
+function M.build(entries, tx, facts)
+  facts = facts or {}
+  local builder = setmetatable({ segments = {}, facts = facts }, Builder)
+  local procedures = setmetatable({}, { __index = facts.committing })
   for _, entry in ipairs(entries) do
-    local list, reason, head = look(entry)
-    local item = { entry = entry, count = #list, statements = keep and list or nil }
+    local list, reason, head = look(entry, procedures)
+    local item = { entry = entry, count = #list, statements = facts.keep and list or nil }
     if tx == "file" or head:find("isolate") then
       builder.current, builder.after = nil, "one transaction for each file"
     end
