@@ -31,6 +31,8 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)';)
 .PHONY: all
 all: $(BUILD)/migrator ## build the program
 .DEFAULT_GOAL := all
+# A tool that failed half-way leaves nothing that looks made.
+.DELETE_ON_ERROR:
 
 $(BUILD)/migrator: $(OBJECTS) $(BUILD)/flags
 	$(call say,LINK,$@) $(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) -rdynamic -o $@ $(OBJECTS) $(LIBS)
@@ -146,6 +148,17 @@ fuzz: $(BUILD)/migrator ## FUZZ_SECONDS (60) for each of the splitter, the journ
 
 debug: ## build-debug/migrator, unoptimized
 	@$(MAKE) --no-print-directory BUILD=build-debug CFLAGS='-O0 -g3' HARDEN= all
+
+# These need more than Debian's packages: npm, for other tools and other servers to compare with.
+.PHONY: test-drizzle test-servers bench
+test-drizzle: $(BUILD)/migrator ## the real drizzle-orm and drizzle-kit before, after and in turn with us (needs npm)
+	@BUILD=$(BUILD) scripts/dev/drizzle/run
+
+test-servers: $(BUILD)/migrator ## PostgreSQL 13 to 18 (needs npm for all but the installed ones)
+	@BUILD=$(BUILD) scripts/dev/servers/run
+
+bench: $(BUILD)/migrator ## side by side with psql, drizzle-orm and dbmate (needs npm for the last two)
+	@BUILD=$(BUILD) scripts/bench/run
 
 .PHONY: install deb dist
 SHARE = $(DESTDIR)$(PREFIX)/share

@@ -98,8 +98,8 @@ local function committing_procedures(session)
   return setmetatable({}, { __index = function(_, name)
     if not names then
       names = {}
-      for _, row in ipairs(session.conn:exec([[select lower(proname) as name from pg_catalog.pg_proc where prokind = 'p'
-        and prosrc ~* '(^|[;[:space:]])(commit|rollback)[[:space:]]*;']])) do
+      for _, row in ipairs(session.conn:exec([=[select lower(proname) as name from pg_catalog.pg_proc where prokind = 'p'
+        and prosrc ~* '(^|[;[:space:]])(commit|rollback)[[:space:]]*;']=])) do
         names[row.name] = true
       end
     end

@@ -1,5 +1,11 @@
 ---An error as people know it from compilers: where, what, the line with a caret, and what to do.
+local advice = require "migrator.lib.advice"
+local clock = require "migrator.core.clock"
+local duration = require "migrator.lib.duration"
+
 local M = {}
+
+local PASSED = "deadline passed"
 
 local function caret(err, out)
   if not err.snippet or not err.line then return end
@@ -36,7 +42,7 @@ function M.format(err, verbose)
   add_field(out, "detail", err.detail)
   add_field(out, "context", err.context)
   if err.step then add_field(out, "step", err.step) end
-  add_field(out, "hint", err.hint)
+  add_field(out, "hint", advice.find(err))
   add_field(out, "state", err.state)
   add_field(out, "log", err.log)
   if err.traceback and (verbose or err.code == "internal" or err.code == "script") then
@@ -45,11 +51,47 @@ function M.format(err, verbose)
   return out
 end
 
+---Says whose deadline it was that passed: the driver only knows that one did.
+---@param err migrator.Error
+---@param at number|nil when it was due
+---@param seconds number
+---@param name string of the setting
+function M.name_deadline(err, at, seconds, name)
+  if not at or clock.now() < at or rawget(err, "code") ~= "timeout" or err.message:sub(-#PASSED) ~= PASSED then return end
+  err.message = err.message:sub(1, -#PASSED - 1) .. ("the deadline of %s passed (%s)"):format(duration.format(seconds),
+    name)
+end
+
+---What people get to know beyond what the error says by itself.
+---@param sink migrator.Sink
+---@param err migrator.Error
+function M.explain(sink, err)
+  if sink.limit then M.name_deadline(err, sink.limit.at, sink.limit.seconds, "--deadline") end
+end
+
+---The annotation for a CI system.
+---@return migrator.Note
+function M.note(err)
+  local hint = advice.find(err)
+  return { message = err.message .. (hint and "\n" .. hint or ""), file = err.file, line = err.line, col = err.column,
+    title = err.migration and "Migration " .. err.migration or "migrator: " .. err.code }
+end
+
+-- On standard error, which GitHub's runner reads as well: standard output may be a document.
+local function annotate(sink, err)
+  if not sink.github or rawget(err, "annotated") or err.code == "interrupted" then return end
+  local note = M.note(err)
+  sink:write("stderr", require("migrator.ci").command("error", note, note.message))
+end
+
+---The end of a failed run: the error for people and, when nothing else was written with --json, its document.
 ---@param sink migrator.Sink
 ---@param err migrator.Error
 function M.print(sink, err)
-  local lines = M.format(err, sink.verbose)
-  sink:diagnostic("error", table.concat(lines, "\n"))
+  M.explain(sink, err)
+  sink:diagnostic("error", table.concat(M.format(err, sink.verbose), "\n"))
+  annotate(sink, err)
+  if not sink.documented then sink:document { error = M.document(err) } end
 end
 
 ---The error for --json.
@@ -60,6 +102,7 @@ function M.document(err)
     "line", "column", "snippet", "migration", "step", "state" } do
     out[key] = rawget(err, key)
   end
+  out.hint = advice.find(err)
   return out
 end
 

@@ -1,7 +1,9 @@
 ---The run for GitHub: an annotation at the failing line, step outputs, and a summary in Markdown. Elsewhere it says
 ---nothing.
+local advice = require "migrator.lib.advice"
 local ci = require "migrator.ci"
 local duration = require "migrator.lib.duration"
+local failure = require "migrator.sink.failure"
 
 local function escape(text) return (text:gsub("[|<>`*_\\]", "\\%0"):gsub("\n", " ")) end
 
@@ -24,7 +26,8 @@ local function markdown(ctx)
   if ctx.error then
     out[#out + 1] = ""
     out[#out + 1] = "> " .. escape(tostring(ctx.error))
-    if ctx.error.hint then out[#out + 1] = ">\n> " .. escape(ctx.error.hint) end
+    local hint = advice.find(ctx.error)
+    if hint then out[#out + 1] = ">\n> " .. escape(hint) end
   end
   return table.concat(out, "\n") .. "\n"
 end
@@ -33,9 +36,8 @@ return function(ctx)
   if ctx.config.environment.GITHUB_ACTIONS ~= "true" then return end
   local err, result = ctx.error, ctx.results.migrate
   if err then
-    ci.error { message = err.message .. (err.hint and "\n" .. err.hint or ""), file = err.file, line = err.line,
-      col = err.column,
-      title = err.migration and "Migration " .. err.migration or "migrator: " .. err.code }
+    ci.error(failure.note(err))
+    rawset(err, "annotated", true)
   end
   if ctx.results.changed ~= nil then ci.output("changed", tostring(ctx.results.changed)) end
   if result and result.outcome then

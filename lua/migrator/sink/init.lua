@@ -1,6 +1,7 @@
 ---Where everything that a person or a program reads goes out: results to standard output, diagnostics to standard
 ---error, every byte past the mask of secrets.
 local cjson = require "cjson"
+local clock = require "migrator.core.clock"
 local host = require "migrator.core.host"
 local mask = require "migrator.lib.mask"
 
@@ -21,6 +22,10 @@ function M.new(config)
   self.color = { stdout = not plain and host.terminal("stdout") ~= nil, stderr = not plain
     and host.terminal("stderr") ~= nil }
   self.columns = host.terminal("stderr")
+  self.github = environment.GITHUB_ACTIONS == "true"
+  if (config.deadline or 0) > 0 then
+    self.limit = { at = clock.deadline(config.deadline), seconds = config.deadline }
+  end
   return self
 end
 
@@ -43,7 +48,7 @@ function Sink:line(text)
   if self.json_mode or self.quiet then return end
   self:clear_progress()
   if self.log_json then
-    self:write("stdout", cjson.encode { level = "info", message = text } .. "\n")
+    self:write("stdout", M.encode { level = "info", message = text } .. "\n")
   else
     self:write("stdout", text .. "\n")
   end
@@ -51,7 +56,9 @@ end
 
 ---The one document of --json.
 function Sink:document(value)
-  if self.json_mode then self:write("stdout", M.encode(value) .. "\n") end
+  if not self.json_mode then return end
+  self.documented = true
+  self:write("stdout", M.encode(value) .. "\n")
 end
 
 local SEVERITY = { error = "red", warning = "yellow", notice = "cyan", info = "cyan", debug = "dim" }
@@ -61,7 +68,7 @@ function Sink:diagnostic(severity, text)
   if severity == "debug" and not self.verbose then return end
   if self.quiet and severity ~= "error" then return end
   if self.log_json then
-    self:write("stderr", cjson.encode { level = severity, message = text } .. "\n")
+    self:write("stderr", M.encode { level = severity, message = text } .. "\n")
     return
   end
   self:write("stderr", self:paint("stderr", SEVERITY[severity], severity .. ":") .. " " .. text .. "\n")
@@ -106,6 +113,9 @@ function M.array(list) return setmetatable(list or {}, ARRAY) end
 
 local encode_value
 
+-- cjson writes a slash as `\/`. Escapes are taken in pairs, so that the backslash of `\\` is never half of another one.
+local function encode_string(text) return (cjson.encode(text):gsub("\\(.)", { ["/"] = "/" })) end
+
 local function encode_table(value)
   local out = {}
   if getmetatable(value) == ARRAY or #value > 0 then
@@ -115,16 +125,14 @@ local function encode_table(value)
   local keys = {}
   for key in pairs(value) do keys[#keys + 1] = key end
   table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
-  for i, key in ipairs(keys) do out[i] = cjson.encode(tostring(key)) .. ":" .. encode_value(value[key]) end
+  for i, key in ipairs(keys) do out[i] = encode_string(tostring(key)) .. ":" .. encode_value(value[key]) end
   return "{" .. table.concat(out, ",") .. "}"
 end
 
 function encode_value(value)
   if type(value) == "table" then return encode_table(value) end
   if math.type(value) == "integer" then return ("%d"):format(value) end
-  if type(value) == "string" and not utf8.len(value) then
-    value = value:gsub("[\128-\255]", "?")
-  end
+  if type(value) == "string" then return encode_string(utf8.len(value) and value or value:gsub("[\128-\255]", "?")) end
   return cjson.encode(value)
 end
 
