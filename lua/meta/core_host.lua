@@ -34,9 +34,12 @@ function host.file(path) end
 ---@return string[]
 function host.files() end
 
----Makes an allocation fail, for specs.
----@param allocations integer how many succeed before; -1: never
-function host.fail_alloc(allocations) end
+---Calls a function as pcall does while only some allocations succeed, for specs.
+---@param allocations integer how many succeed; all later ones fail
+---@param fn fun()
+---@return boolean ok
+---@return any err
+function host.fail_alloc(allocations, fn) end
 
 ---Stops Lua code that still runs at a deadline, with a `script` error.
 ---@param deadline? number nil lifts it

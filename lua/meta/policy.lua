@@ -2,7 +2,10 @@
 
 ---Policies: facts in, a decision out. A script names a ready-made one, or gives a function.
 ---@class migrator.policy
+---@field advice table<string, migrator.Advice> hints by SQLSTATE, for errors that have none: `policy.advice["55P03"] = "…"`
 local policy = {}
+
+---@alias migrator.Advice string|fun(err: migrator.Error): string?
 
 ---How long to wait for another run's lock.
 ---@class migrator.policy.lock

@@ -2,19 +2,22 @@
 local argparse = require "argparse"
 local commands = require "migrator.commands"
 local errors = require "migrator.error"
+local host = require "migrator.core.host"
 local options = require "migrator.options"
 local suggest = require "migrator.lib.suggest"
 
 local M = {}
 
+local NARROW, WIDE = 80, 100
+
 local function add_option(parser, option)
   local flag = options.flag(option)
   if option.kind == "flag" then
-    parser:flag(flag, option.help):target(option.name)
+    return parser:flag(flag, option.help):target(option.name)
   else
     local made = parser:option(flag, option.help):target(option.name):argname("<" .. (option.metavar
       or (option.choices and table.concat(option.choices, "|")) or "value"):lower() .. ">")
-    if option.choices then made:choices(option.choices) end
+    return option.choices and made:choices(option.choices) or made
   end
 end
 
@@ -31,20 +34,36 @@ local function add_command(root, command)
   return parser
 end
 
+-- Help is as wide as the terminal, up to where lines become hard to read.
+local function width() return math.max(40, math.min(host.terminal("stdout") or NARROW, WIDE)) end
+
 ---@param only? string add this command only, which is quicker
 function M.parser(only)
   local root = argparse("migrator",
     "Applies a Drizzle project's migrations to PostgreSQL, verifies and seeds, and runs pipelines "
     .. "written in Lua."):add_help(false):require_command(false)
-  root:usage("migrator FILE.lua [ARGS…]\n       migrator COMMAND [OPTIONS]"):usage_max_width(100)
-  root:help_max_width(100)
-  root:flag("-h --help", "show this help"):action(function() error({ help = root:get_help() }, 0) end)
+  root:usage("Usage: migrator FILE.lua [ARGS…]\n       migrator COMMAND [OPTIONS]")
+  root:usage_max_width(width()):help_max_width(width())
+  root:flag("-h --help", "show this help"):action(function() error({ help = M.help() }, 0) end)
   root:flag("--version", "print the version")
   root:command_target("command")
   for _, command in ipairs(commands.list) do
     if command.name == only or not (only or command.hidden) then add_command(root, command) end
   end
   return root
+end
+
+---The help of the whole program: the commands, and the options that all of them take.
+function M.help()
+  local root = M.parser()
+  local common = { table.unpack(root._options) }
+  for _, option in ipairs(options.list) do
+    if not option.commands and option.cli ~= false then common[#common + 1] = add_option(root, option) end
+  end
+  root:group("Common options", table.unpack(common))
+  root:epilog("`migrator help COMMAND` shows a command's own options.")
+  -- argparse puts options first; who asks for help wants the commands.
+  return (root:get_help():gsub("(\n\nCommon options:.-)(\n\nCommands:.-)(\n\n`)", "%2%1%3"))
 end
 
 local function unknown_command(name)

@@ -1,7 +1,9 @@
 ---Sessions: the Lua half of the module `db`. The C half knows libpq; this one knows what we want of a session.
+local advice = require "migrator.lib.advice"
 local cjson = require "cjson"
 local clock = require "migrator.core.clock"
 local core = require "migrator.core.db"
+local duration = require "migrator.lib.duration"
 local errors = require "migrator.error"
 local sql = require "migrator.core.sql"
 local url = require "migrator.lib.url"
@@ -10,22 +12,19 @@ local M = { null = core.null, ping = nil }
 
 local Conn = core.conn
 
----What a failed connection means, by SQLSTATE: a hint, and whether waiting can help.
+---What a failed connection means, by SQLSTATE: whether waiting can help, and a hint where it means something else than
+---in a session.
+local RETRY = { ["57P03"] = true, ["53300"] = true }
 local ADVICE = {
-  ["28P01"] = { "check the password (DATABASE_URL, PGPASSWORD or ~/.pgpass)" },
-  ["28000"] = { "pg_hba.conf does not let this user in from here" },
-  ["3D000"] = { "create the database, or correct its name in the URL" },
-  ["57P03"] = { "the server is starting up or shutting down", retry = true },
-  ["53300"] = { "the server has no free connection slot", retry = true },
-  ["08P01"] = { "a transaction pooler may be in between: connect to the server itself" },
+  ["57P03"] = "the server is starting up or shutting down",
+  ["08P01"] = "a transaction pooler may be in between: connect to the server itself",
 }
 
 local function advise(err)
-  local advice = ADVICE[err.sqlstate or ""]
-  if advice then
-    err.hint = err.hint or advice[1]
-    err.retry = advice.retry
-  elseif not err.sqlstate then
+  if err.sqlstate then
+    err.hint = err.hint or ADVICE[err.sqlstate] or advice.find(err)
+    err.retry = RETRY[err.sqlstate]
+  else
     err.retry = true
     if err.message:find("unsupported startup parameter", 1, true) then err.retry = nil end
     if err.message:find("refused", 1, true) or err.message:find("No such file", 1, true) then
@@ -71,7 +70,14 @@ function M.connect(target, opts)
   local deadline = seconds > 0 and clock.deadline(seconds) or nil
   if opts.deadline then deadline = math.min(deadline or opts.deadline, opts.deadline) end
   local ok, conn = pcall(core.open, words, deadline)
-  if not ok then error(errors.is(conn, "connect") and advise(conn) or conn, 0) end
+  if not ok then
+    if not errors.is(conn, "connect") then error(conn, 0) end
+    if conn.message:find("before the deadline", 1, true) and not conn.hint then
+      conn.hint = deadline == opts.deadline and "the run's deadline passed (--deadline)"
+        or ("connecting may take %s (--connect-timeout)"):format(duration.format(seconds))
+    end
+    error(advise(conn), 0)
+  end
   if opts.deadline then conn:set_deadline(opts.deadline) end
   return conn
 end

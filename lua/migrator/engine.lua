@@ -116,7 +116,8 @@ function M.refuse(found)
   if not first then return end
   local others = {}
   for i = 2, #found.problems do others[#others + 1] = found.problems[i].message .. "\n" .. found.problems[i].hint end
-  local left = #found.pending == 0 and "nothing is pending" or ("%d pending"):format(#found.pending)
+  local left = ("%d pending"):format(#found.pending)
+  if found.counts.stranded > 0 then left = left .. (", %d stranded"):format(found.counts.stranded) end
   errors.raise(first.code, { message = first.message, hint = first.hint, file = first.file, line = first.line,
     detail = #others > 0 and table.concat(others, "\n") or nil, refused = found.problems,
     state = ("nothing was changed; %d of %d applied, %s"):format(found.applied, found.expected, left) })
@@ -131,7 +132,8 @@ local function state_of(found, outcome)
   end
   local failed = outcome.failed and outcome.failed.tag and 1 or 0
   return ("%d applied%s, %d pending; the database is at %s"):format(found.applied + #outcome.applied,
-    failed == 1 and ", 1 failed and rolled back" or "", #outcome.pending - failed, last or "nothing")
+    failed == 1 and (outcome.failed.error.resume and ", 1 failed part way" or ", 1 failed and rolled back") or "",
+      #outcome.pending - failed, last or "nothing")
 end
 
 ---Gives the run lock back: with the session, or alone when the session is somebody else's.

@@ -10,6 +10,7 @@ local M = {}
 local NO_LOG = "No proxy log found"
 local ALL = 64 * 1024 * 1024 -- bytes of log that one dump shows at most
 local TAIL_BYTES, TAIL_LINES = 64 * 1024, 20
+local DETAIL_LINES = 5 -- of the log, in an error: whoever shows the error also shows the log
 local DEFAULTS = { log = "proxy.log", grace = 3 }
 local READY = { every = 1, timeout = 30 }
 -- One probe may not eat the whole budget: an endpoint that accepts and never answers is asked again.
@@ -87,18 +88,24 @@ function M.start(options)
     if not errors.is(child, "script") then error(child, 0) end
     errors.raise("proxy", { message = name .. ": " .. child.message, hint = child.hint, cause = child })
   end
-  return setmetatable({ name = name, child = child, ready = options.ready or {} }, Proxy)
+  return setmetatable({ name = name, child = child, ready = options.ready or {},
+    log = options.log or DEFAULTS.log }, Proxy)
 end
 
 ---Writes a proxy's log, or the line that says there is none.
 ---@param proxy? migrator.Proxy nil when it never started
 ---@param write fun(line: string)
-function M.dump(proxy, write)
+---@param most? integer only so many lines, the last ones, and a first one that says where the others are
+function M.dump(proxy, write, most)
   local text = proxy and proxy:log_text()
   if not text then return write(NO_LOG) end
+  local lines = {}
   for line in text:gmatch("([^\n]*)\n?") do
-    if line ~= "" then write((line:gsub("\r$", ""))) end
+    if line ~= "" then lines[#lines + 1] = line:gsub("\r$", "") end
   end
+  local left_out = math.max(0, #lines - (most or #lines))
+  if left_out > 0 then write(("… %d earlier lines are in %s"):format(left_out, proxy.log)) end
+  for i = left_out + 1, #lines do write(lines[i]) end
 end
 
 ---@return boolean
@@ -127,7 +134,7 @@ function Proxy:log_text() return self.child:log_tail(ALL) end
 function Proxy:dump(write) M.dump(self, write) end
 
 local function raise_exit(self, status, cause)
-  local tail = self:log_tail()
+  local tail = self:log_tail(DETAIL_LINES)
   errors.raise("proxy", {
     message = ("%s %s before it was ready"):format(self.name, describe(status)),
     detail = tail ~= "" and tail or nil,
@@ -137,7 +144,7 @@ local function raise_exit(self, status, cause)
 end
 
 local function raise_late(self, started, reason)
-  local tail = self:log_tail()
+  local tail = self:log_tail(DETAIL_LINES)
   errors.raise("timeout", {
     message = ("%s was not ready after %.3g s: %s"):format(self.name, clock.now() - started, reason),
     detail = tail ~= "" and tail or nil,

@@ -16,6 +16,24 @@ local function server(state)
   return { version = state.version, database = state.database, user = state.user, host = state.host }
 end
 
+local function problems(plan)
+  local out = array {}
+  for i, problem in ipairs(plan.problems or {}) do
+    out[i] = { code = problem.code, message = problem.message, hint = problem.hint, file = problem.file,
+      line = problem.line }
+  end
+  return out
+end
+
+local function findings(plan)
+  local out = array {}
+  for i, finding in ipairs(plan.findings or {}) do
+    out[i] = { rule = finding.rule, severity = finding.severity, message = finding.message, file = finding.file,
+      line = finding.line }
+  end
+  return out
+end
+
 ---@param plan migrator.Plan
 ---@param state table
 function M.status(plan, state)
@@ -30,6 +48,7 @@ function M.status(plan, state)
   for i, row in ipairs(plan.missing) do
     out.missing[i] = { id = row.id, hash = row.hash, created_at = row.created_at }
   end
+  out.problems, out.findings = problems(plan), findings(plan)
   return out
 end
 

@@ -283,9 +283,7 @@ describe("the allocation ladder", function()
   local function climb(fn)
     for steps = 0, 5000 do
       collectgarbage()
-      host.fail_alloc(steps)
-      local ok, err = pcall(fn)
-      host.fail_alloc(-1)
+      local ok, err = host.fail_alloc(steps, fn)
       if ok then return steps end
       assert.is_true(err == "not enough memory" or errors.is(err), tostring(err))
     end

@@ -15,7 +15,9 @@ describe("the fuzzers", function()
   end
 
   it("have a corpus", function()
-    for _, folder in ipairs { "journal", "split", "url" } do assert.is_true(#fs.list("spec/fuzz/corpus/" .. folder) > 0) end
+    for _, folder in ipairs { "journal", "split", "url" } do
+      assert.is_true(#fs.list("spec/fuzz/corpus/" .. folder) > 0)
+    end
   end)
 end)
 

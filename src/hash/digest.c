@@ -1,5 +1,5 @@
-/* The plain SHA-256 functions of libcrypto are deprecated in favour of EVP, whose look-up of a provider costs more than hashing
- * a migration, once for each. */
+/* The plain SHA-256 functions of libcrypto are deprecated in favour of EVP, whose look-up of a provider costs more than
+ * hashing a migration, once for each. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "hash/digest.h"
 

@@ -78,9 +78,19 @@ static int host_files(lua_State *L) {
   return 1;
 }
 
+/* host.fail_alloc(n, fn): pcall(fn) in which n allocations succeed and all later ones fail. In one call, because between two
+ * not even the interpreter could do without memory. */
 static int host_fail_alloc(lua_State *L) {
-  mig_alloc_fail_after((long)luaL_checkinteger(L, 1));
-  return 0;
+  long allocations = (long)luaL_checkinteger(L, 1);
+  int status;
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  lua_settop(L, 2);
+  mig_alloc_fail_after(allocations);
+  status = lua_pcall(L, 0, 0, 0);
+  mig_alloc_fail_after(-1);
+  lua_pushboolean(L, status == LUA_OK);
+  lua_insert(L, 2);
+  return lua_gettop(L) - 1;
 }
 
 /* host.limit(deadline): Lua code that still runs then gets a `script` error; nil lifts it. */

@@ -9,7 +9,7 @@ local M = {}
 ---@param topic? string
 ---@return string
 function M.text(topic)
-  if not topic then return cli.parser():get_help() end
+  if not topic then return cli.help() end
   if not commands.by_name[topic] then
     local names = {}
     for i, command in ipairs(commands.list) do names[i] = command.name end

@@ -12,6 +12,7 @@ local M = {}
 function M.run(config, sink)
   local result = engine.migrate(config, text.subscribe(sink, clock.now), { deadline = engine.deadline(config) })
   sink:clear_progress()
+  if result.error then failure.explain(sink, result.error) end
   sink:document(report.migrate(result, failure.document))
   if result.error then error(result.error, 0) end
   return 0

@@ -1,5 +1,4 @@
 ---migrator plan: what migrate would do, statement by statement, or the script that does the same.
-local array = require("migrator.sink").array
 local describe = require "migrator.plan.describe"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
@@ -62,15 +61,7 @@ end
 local function document(plan, session, described)
   local out = report.status(plan, session.state)
   out.segments, out.statements, out.destructive = described.segments, described.statements, described.destructive
-  out.problems, out.findings = array {}, array {}
-  for i, problem in ipairs(plan.problems) do
-    out.problems[i] = { code = problem.code, message = problem.message, hint = problem.hint, file = problem.file,
-      line = problem.line }
-  end
-  for i, finding in ipairs(plan.findings) do
-    out.findings[i] = { rule = finding.rule, severity = finding.severity, message = finding.message,
-      file = finding.file, line = finding.line }
-  end
+  out.failed = out.problems[1]
   return out
 end
 

@@ -42,6 +42,18 @@ function KINDS.forget(id, found, session)
     function() ledger.forget(session, row) end
 end
 
+-- "0003" is how people speak of 0003_add_users.
+local function check_prefix(journal, tag)
+  local near, count
+  for _, entry in ipairs(journal.entries) do
+    if entry.tag == tag then return end
+    if entry.tag:sub(1, #tag):lower() == tag:lower() then near, count = near or entry.tag, (count or 0) + 1 end
+  end
+  if not near then return end
+  errors.raise("usage", { message = ("the journal has no migration %s"):format(tag), state = "nothing was changed",
+    hint = ("did you mean %s?"):format(near) .. (count > 1 and (" (%d begin like that)"):format(count) or "") })
+end
+
 local function find_kind(args)
   local kind
   for _, name in ipairs { "accept", "restamp", "forget" } do
@@ -62,6 +74,7 @@ end
 function M.run(config, sink, args)
   local kind = find_kind(args)
   local journal = engine.journal(config)
+  if kind ~= "forget" then check_prefix(journal, args[kind]) end
   local session = engine.open(config, { lock = true, emit = text.subscribe(sink, clock.now),
     deadline = engine.deadline(config) })
   local _ <close> = session.conn

@@ -94,7 +94,11 @@ function M.run(config, sink, args)
   end
   local document = {}
   local ok, err = pcall(perform, config, sink, args, document)
-  if not ok then document.failed = failure.document(errors.wrap(err, "internal")) end
+  if not ok then
+    err = errors.wrap(err, "internal")
+    failure.explain(sink, err)
+    document.failed = failure.document(err)
+  end
   sink:document(document)
   if not ok then error(err, 0) end
   return 0

@@ -1,7 +1,9 @@
 ---migrator FILE.lua [ARGS…]: runs a script; what it returns may be a pipeline, a function, an exit code, or nothing.
 local clock = require "migrator.core.clock"
+local duration = require "migrator.lib.duration"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
+local failure = require "migrator.sink.failure"
 local fs = require "migrator.core.fs"
 local host = require "migrator.core.host"
 local pipeline = require "migrator.pipeline"
@@ -23,21 +25,38 @@ local function narrator(sink)
   end
 end
 
+-- The sooner of the two deadlines is the one that passed.
+local function explain(found, ctx, err)
+  failure.explain(ctx.sink, err)
+  if found.deadline then
+    failure.name_deadline(err, ctx.deadline, duration.parse(found.deadline), "the pipeline's `deadline`")
+  end
+end
+
+---The document of --json: that of the migrate step, when there was one, and the steps.
+local function document(ctx, err)
+  local out = ctx.results.document or { duration_ms = math.floor(ctx.elapsed * 1000 + 0.5) }
+  out.steps = sink_module.array {}
+  for i, record in ipairs(ctx.record) do
+    out.steps[i] = { name = record.name, status = record.status, duration_ms = math.floor(record.elapsed * 1000 + 0.5) }
+  end
+  if err then out.failed = failure.document(err) end
+  return out
+end
+
 local function run_pipeline(found, config, sink, run)
   local ctx = { config = config, sink = sink, emit = narrator(sink), deadline = run.deadline, args = run.args,
     clock = clock,
     values = { dsn = config.url and config.url:match("%S") and config.url or nil } }
   if found.deadline then
-    local seconds = require("migrator.lib.duration").parse(found.deadline)
+    local seconds = duration.parse(found.deadline)
     ctx.deadline = math.min(run.deadline or math.huge, clock.deadline(seconds))
     host.limit(ctx.deadline)
   end
   local err = pipeline.run(found, ctx)
+  if err then explain(found, ctx, err) end
   if ctx.stopped and not err then sink:line(ctx.stopped) end
-  if ctx.results.document then
-    ctx.results.document.steps = sink_module.array(ctx.record)
-    sink:document(ctx.results.document)
-  end
+  sink:document(document(ctx, err))
   if err then error(err, 0) end
   return 0
 end

@@ -52,7 +52,9 @@ function M.run(config, sink, args)
     local done = errors.is(results) and rawget(results, "results") or {}
     if #done > 0 then seeds.print(sink, selection, done) end
     local document = seeds.document(selection, done)
-    document.failed = failure.document(errors.wrap(results, "internal"))
+    results = errors.wrap(results, "internal")
+    failure.explain(sink, results)
+    document.failed = failure.document(results)
     sink:document(document)
     error(results, 0)
   end

@@ -46,7 +46,9 @@ function M.run(config, sink, args)
   for _, problem in ipairs(plan.problems) do
     sink:diagnostic("error", problem.message .. "\n  hint: " .. problem.hint)
   end
-  sink:document(report.status(plan, session.state))
+  local document = report.status(plan, session.state)
+  if args.check then document.failed = document.problems[1] end
+  sink:document(document)
   if args.check then
     if #plan.problems > 0 then return 1 end
     if #plan.pending > 0 then return PENDING end

@@ -1,6 +1,7 @@
 ---migrator verify: the independent check, layer 2.
 local clock = require "migrator.core.clock"
 local config_module = require "migrator.config"
+local failure = require "migrator.sink.failure"
 local sink_module = require "migrator.sink"
 local verify = require "migrator.verify"
 
@@ -33,11 +34,14 @@ end
 ---@param sink migrator.Sink
 function M.run(config, sink)
   local verdict = verify.run(M.options(config))
-  sink:document(M.document(verdict))
+  local ok, err = pcall(verify.insist, verdict)
+  local document = M.document(verdict)
+  if not ok then document.failed = failure.document(err) end
+  sink:document(document)
   for _, finding in ipairs(verdict.findings) do
     if finding.severity ~= "error" then sink:diagnostic(finding.severity, finding.message) end
   end
-  verify.insist(verdict)
+  if not ok then error(err, 0) end
   sink:line(verdict:summary())
   return 0
 end

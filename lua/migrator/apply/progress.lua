@@ -3,9 +3,12 @@ local M = {}
 
 local TABLE = "migrator.progress"
 
+---@return boolean is the table there?
+function M.is_kept(conn) return conn:value("select pg_catalog.to_regclass('migrator.progress') is not null") end
+
 ---@param conn migrator.Conn
 function M.prepare(conn)
-  if conn:value("select pg_catalog.to_regclass('migrator.progress') is not null") then return end
+  if M.is_kept(conn) then return end
   if not conn:value("select exists (select 1 from pg_catalog.pg_namespace where nspname = 'migrator')") then
     conn:exec("create schema if not exists migrator")
   end

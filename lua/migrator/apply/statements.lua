@@ -43,6 +43,16 @@ local function settle_index(ctx, statement, begun)
   return begun and concurrent.state(ctx.conn, index) == "valid"
 end
 
+---The server refused the statement: it is not begun, and what it left goes.
+local function take_back(ctx, entry, statement, index)
+  settle_index(ctx, statement, false)
+  if index > 1 then
+    progress.record(ctx.conn, ctx.tracking.name, entry.hash, index - 1, "done")
+  else
+    progress.clear(ctx.conn, ctx.tracking.name, entry.hash)
+  end
+end
+
 local function run_one(ctx, item, list, index, begun)
   local conn, entry, statement = ctx.conn, item.entry, list[index]
   local idle = conn:status() == "idle"
@@ -57,7 +67,7 @@ local function run_one(ctx, item, list, index, begun)
     ctx.emit("notice", notice)
   end
   if not ok then
-    if conn:status() == "idle" then pcall(settle_index, ctx, statement, false) end
+    if conn:status() == "idle" then pcall(take_back, ctx, entry, statement, index) end
     error(locate.annotate(err, entry, statement, list.source), 0)
   end
   if conn:status() == "failed" then
@@ -105,7 +115,8 @@ function M.run(ctx, segment)
   end)
   if not ok then
     if conn:status() ~= "closed" and conn:status() ~= "idle" then pcall(conn.exec, conn, "rollback") end
-    local reached = conn:status() == "idle" and progress.find(conn, ctx.tracking.name, entry.hash) or nil
+    local reached = conn:status() == "idle" and progress.is_kept(conn)
+      and progress.find(conn, ctx.tracking.name, entry.hash) or nil
     if errors.is(err) then err.resume = reached and reached > 0 and { statement = reached + 1, of = #list } or nil end
     error(err, 0)
   end

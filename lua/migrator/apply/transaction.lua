@@ -13,6 +13,13 @@ local M = {}
 local NONE = {}
 local WINDOW_COUNT, WINDOW_BYTES = 4096, 2 << 20
 
+local function describe_items(items)
+  local first, last = items[1], items[#items]
+  if not first then return "no migration" end
+  return first == last and first.entry.tag or ("%s to %s (%d migrations)"):format(first.entry.tag, last.entry.tag,
+    #items)
+end
+
 local function produce(ctx, segment)
   local tracking, yield = ctx.tracking, coroutine.yield
   yield({ kind = "begin" }, "begin")
@@ -37,7 +44,7 @@ local function produce(ctx, segment)
   end
   yield({ kind = "check", after = after }, tracking_table.digest_check(tracking), { tracking_table.digest(after),
     "rows after: " })
-  yield({ kind = "commit" }, "commit")
+  yield({ kind = "commit", tags = describe_items(segment.items) }, "commit")
 end
 
 local Run = {}
@@ -115,6 +122,9 @@ local function explain(ctx, err, meta)
     local count = err.message:match("rows after: (%d+)") or "?"
     return errors.new("verify", { message = ("Migration count mismatch: database has %s but expected %d"):format(count,
       #meta.after), hint = "a migration of this run changed the tracking table itself; everything was rolled back" })
+  elseif meta.kind == "commit" and err.sqlstate then
+    err.hint = err.hint or "a check that was deferred to the end of the transaction failed: all of it was rolled back"
+    err.detail = ("%sin the transaction: %s"):format(err.detail and err.detail .. "\n" or "", meta.tags)
   elseif meta.kind == "create" and err.sqlstate == "42501" then
     err.hint = ("grant create on this database, or create %s beforehand"):format(ctx.tracking.name)
   end

@@ -26,7 +26,8 @@ local function shown(value)
   return ok and text or tostring(value)
 end
 
----The line of the n-th `"tag"` in the journal's text; close enough to an entry to put a cursor on. Counted when asked for.
+---The line of the n-th `"tag"` in the journal's text; close enough to an entry to put a cursor on. Counted when asked
+---for.
 local function line_finder(text)
   local lines
   return function(position)
@@ -101,7 +102,8 @@ local function check_entry(path, find_line, position, raw, seen)
   end
   local when = read_when(raw.when)
   if not when then
-    refuse_entry(": `when` must be a whole number of milliseconds, it is %s", raw.when == nil and "missing" or shown(raw.when))
+    refuse_entry(": `when` must be a whole number of milliseconds, it is %s", raw.when == nil and "missing"
+      or shown(raw.when))
   end
   if seen.tags[raw.tag] then refuse_entry(": this tag stands in the journal twice") end
   if raw.idx ~= nil and seen.idx[raw.idx] then
@@ -188,8 +190,10 @@ end
 local Journal = {}
 Journal.__index = Journal
 
-function Journal:note(rule, severity, file, line, message)
-  table.insert(self.findings, { rule = rule, severity = severity, file = file, line = line, message = message })
+---@param tag? string of the entry it is about, if it is of no more interest once that was applied
+function Journal:note(rule, severity, file, line, message, tag)
+  table.insert(self.findings, { rule = rule, severity = severity, file = file, line = line, message = message,
+    tag = tag })
 end
 
 local function check_order(journal, now)
@@ -198,7 +202,7 @@ local function check_order(journal, now)
     if before and entry.when <= before.when then
       journal:note("when-order", "warning", journal.path, entry.line,
         ("%s has a `when` (%d) that is not above %s's (%d): Drizzle skips it on a database that has the latter"):format(
-          entry.tag, entry.when, before.tag, before.when))
+          entry.tag, entry.when, before.tag, before.when), entry.tag)
     end
     if entry.when > now then
       journal:note("when-future", "warning", journal.path, entry.line, ("%s has a `when` in the future: %s"):format(

@@ -15,8 +15,8 @@ local READY = {
   ["40P01"] = "run again: the other session has had its turn by now; at a quieter time it is less likely",
   ["40001"] = "run again: another session changed the same rows meanwhile",
   ["53300"] = "the server has no free connection slot: run again later, or close idle sessions",
-  ["25006"] = "this session may only read: connect to the primary (target_session_attrs=read-write in the URL), and see "
-    .. "that default_transaction_read_only is off",
+  ["25006"] = "this session may only read: connect to the primary (target_session_attrs=read-write in the URL), "
+    .. "and see that default_transaction_read_only is off",
   ["28P01"] = "check the password (DATABASE_URL, PGPASSWORD or ~/.pgpass)",
   ["3D000"] = "create the database, or correct its name in the URL",
   ["42501"] = "grant the role what it lacks, or connect as the owner; `migrator doctor` looks at the privileges",

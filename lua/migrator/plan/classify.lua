@@ -45,7 +45,7 @@ local function match(entries, rows)
   local by_hash = index_by(rows, function(row) return row.hash end)
   local by_when = index_by(rows, function(row) return row.created_at end)
   for i, entry in ipairs(entries) do
-    local row = take(exact, entry.hash .. ":" .. entry.when, used)
+    local row = not found[i] and take(exact, entry.hash .. ":" .. entry.when, used)
     if row then found[i] = { state = "applied", row = row } end
   end
   for i, entry in ipairs(entries) do

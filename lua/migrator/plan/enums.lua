@@ -1,5 +1,6 @@
----A value added to an enum cannot be used before the transaction that added it ends (55P04); from PostgreSQL 17 on it can when
----that transaction made the type as well. Found by reading the statements, so that the run is split there beforehand.
+---A value added to an enum cannot be used before the transaction that added it ends (55P04); from PostgreSQL 17 on it
+---can when that transaction made the type as well. Found by reading the statements, so that the run is split there
+---beforehand.
 local M = {}
 
 local function type_name(text, pattern)
@@ -30,7 +31,8 @@ function M.see(watcher, statement)
     local name = type_name(statement.text, "[Tt][Yy][Pp][Ee]%s+" .. NAME)
     local value = statement.text:match("[Vv][Aa][Ll][Uu][Ee]%s+'(.-)'") or
       statement.text:match("[Ee][Xx][Ii][Ss][Tt][Ss]%s+'(.-)'")
-    if name and value and statement.text:upper():find("ADD%s+VALUE") and not (watcher.lenient and watcher.made[name]) then
+    if name and value and statement.text:upper():find("ADD%s+VALUE")
+      and not (watcher.lenient and watcher.made[name]) then
       watcher.added[#watcher.added + 1] = { type = name, value = value }
     end
   end

@@ -33,7 +33,8 @@ function M.build(journal, rows, policy, gather, keep)
   plan.applied = found.counts.applied + found.counts.moved + found.counts.edited + found.counts.baseline
   local facts = gather and gather(found) or {}
   plan.problems, plan.findings = problems.find(plan, policy, facts)
-  plan.segments = #plan.problems == 0 and segments.build(pending, policy.tx, { keep = keep, committing = facts.committing,
+  plan.segments = #plan.problems == 0 and segments.build(pending, policy.tx,
+    { keep = keep, committing = facts.committing,
     server_version = facts.server_version }) or {}
   for i = 2, #plan.segments do
     table.insert(plan.findings, { rule = "segment", severity = "info", message = "the run is committed in "

@@ -6,9 +6,9 @@ local M = {}
 
 local CONTROL = { BEGIN = true, START = true, COMMIT = true, END = true, SAVEPOINT = true, RELEASE = true }
 local OUTSIDE = {
-  "^VACUUM", "^CREATE DATABASE", "^DROP DATABASE", "^CREATE TABLESPACE", "^DROP TABLESPACE", "^ALTER SYSTEM",
-  "^CREATE INDEX CONCURRENTLY", "^CREATE UNIQUE INDEX CONCURRENTLY", "^DROP INDEX CONCURRENTLY",
-  "^REINDEX DATABASE", "^REINDEX SYSTEM", "^REINDEX SCHEMA", "^CREATE SUBSCRIPTION", "^DROP SUBSCRIPTION",
+  "^VACUUM ", "^CREATE DATABASE ", "^DROP DATABASE ", "^CREATE TABLESPACE ", "^DROP TABLESPACE ", "^ALTER SYSTEM ",
+  "^CREATE INDEX CONCURRENTLY ", "^CREATE UNIQUE INDEX CONCURRENTLY ", "^DROP INDEX CONCURRENTLY ",
+  "^REINDEX DATABASE ", "^REINDEX SYSTEM ", "^REINDEX SCHEMA ", "^CREATE SUBSCRIPTION ", "^DROP SUBSCRIPTION ",
 }
 
 ---The statement without comments and the insides of quotes, upper case: enough to look for a key word in.
@@ -29,7 +29,7 @@ function M.without_comments(text)
   while at <= #text do
     local from = text:find("[%-/'\"$%s]", at)
     if not from then break end
-    out[#out + 1] = text:sub(at, from - 1)
+    if from > at then out[#out + 1] = text:sub(at, from - 1) end
     local rest_at = M.skip(text, from)
     local what = text:sub(from, rest_at - 1)
     local blank = what:find("^%s") or what:find("^%-%-") or what:find("^/%*")
@@ -41,7 +41,7 @@ function M.without_comments(text)
     at = rest_at
   end
   out[#out + 1] = text:sub(at)
-  return (table.concat(out):gsub("%s+", " "):match("^%s*(.-)%s*$"))
+  return table.concat(out):match("^%s*(.-)%s*$")
 end
 
 ---The byte behind the blank, comment, quote or single character at `from`.
@@ -70,7 +70,7 @@ end
 
 local function is_outside(words, text)
   for _, pattern in ipairs(OUTSIDE) do
-    if words:find(pattern) then return true end
+    if (words .. " "):find(pattern) then return true end
   end
   if words:find("^REINDEX") then return M.skeleton(text):find("CONCURRENTLY", 1, true) ~= nil end
   if words:find("^CLUSTER$") then return true end

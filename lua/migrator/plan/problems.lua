@@ -111,7 +111,8 @@ end
 
 local function notes(plan, note)
   for _, item in ipairs(of_state(plan, "moved")) do
-    note("moved", "info", ("%s was applied as created_at %s; the journal now says %d"):format(item.entry.tag,
+    note("moved", item.row.created_at and "info" or "warning",
+      ("%s was applied as created_at %s; the journal now says %d"):format(item.entry.tag,
       item.row.created_at and tostring(item.row.created_at) or "NULL", item.entry.when), item.entry.path)
   end
   for _, item in ipairs(of_state(plan, "baseline")) do
@@ -120,6 +121,19 @@ local function notes(plan, note)
   end
   for _, double in ipairs(plan.duplicates) do
     note("duplicate-row", "warning", ("%s is recorded twice: %s"):format(double.entry.tag, row_name(double.row)))
+  end
+end
+
+---What the journal's reader noticed. What concerns an entry that was applied long ago is not said at every run.
+local function add_journal_findings(plan, findings)
+  local applied = {}
+  for _, item in ipairs(plan.items) do applied[item.entry.tag] = item.row ~= nil end
+  for _, finding in ipairs(plan.journal.findings or {}) do
+    if finding.tag and applied[finding.tag] then
+      finding = { rule = finding.rule, severity = "info", file = finding.file, line = finding.line,
+        message = finding.message }
+    end
+    findings[#findings + 1] = finding
   end
 end
 
@@ -135,7 +149,7 @@ function M.find(plan, policy, facts)
   local function note(rule, severity, message, file)
     findings[#findings + 1] = { rule = rule, severity = severity, message = message, file = file }
   end
-  for _, finding in ipairs(plan.journal.findings or {}) do findings[#findings + 1] = finding end
+  add_journal_findings(plan, findings)
   check_missing(plan, policy, add, note)
   check_edited(plan, policy, facts, add, note)
   check_stranded(plan, policy, add, note)

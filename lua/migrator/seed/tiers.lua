@@ -141,7 +141,7 @@ function M.load(config)
   local seeds = config.seeds
   local found = fs.find(seeds)
   if not found or found.type ~= "directory" then
-    fail(seeds, "no folder of seeds at " .. seeds,
+    fail(seeds, "no such folder of seeds",
       "name it with --seeds, MIGRATOR_SEEDS or `seeds` in migrator.config.lua")
   end
   local tiers = find(config, seeds)

@@ -9,11 +9,13 @@ local KNOWN = { cmd = "table!", port = "number!", host = "string", log = "string
   grace = "duration",
   name = "string", sslmode = "string" }
 
+local LOG_LINES = 40
+
 local function dump(ctx, handle)
-  local function print_log(write) proxy.dump(handle, write) end
+  local function print_log(write) proxy.dump(handle, write, LOG_LINES) end
   if ctx.config.environment.GITHUB_ACTIONS == "true" then
     ci.group("proxy log")
-    ci.foreign(print_log)
+    ci.foreign(function(write) print_log(function(line) write(line .. "\n") end) end)
     ci.endgroup()
   else
     print_log(function(line) ctx.sink:diagnostic("info", "proxy: " .. line) end)

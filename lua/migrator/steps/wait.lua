@@ -5,6 +5,7 @@ local clock = require "migrator.core.clock"
 local duration = require "migrator.lib.duration"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
+local failure = require "migrator.sink.failure"
 local options = require "migrator.steps.options"
 
 local KNOWN = { proxy = "table", database = "table" }
@@ -34,10 +35,14 @@ local function wait_database(ctx, config, limits)
     local worth = errors.is(result, "timeout") or (errors.is(result, "connect") and result.retry)
     if ctx.proxy and not ctx.proxy:alive() then
       errors.raise("proxy", { message = "the proxy ended while we waited for the database",
-        detail = ctx.proxy:log_tail(20),
+        detail = ctx.proxy:log_tail(5),
         cause = result })
     end
-    if not worth or clock.now() + pause > deadline then error(result, 0) end
+    if not worth or clock.now() + pause > deadline then
+      failure.name_deadline(result, clock.now() >= deadline and deadline ~= ctx.deadline and deadline or nil,
+        limits.timeout, "steps.wait: database.timeout")
+      error(result, 0)
+    end
     clock.sleep(pause)
     pause = math.min(limits.every, pause * 2)
   end
@@ -52,8 +57,8 @@ return function(given)
       local started = clock.now()
       if ctx.proxy then ctx.proxy:wait_ready(math.min(clock.deadline(for_proxy.timeout), ctx.deadline or math.huge)) end
       local conn, tries = wait_database(ctx, ctx:config_for(), for_database)
-      ctx.emit("note", { message = ("database ready after %s (%d tries)"):format(duration.format(clock.now() - started),
-        tries) })
+      ctx.emit("note", { message = ("database ready after %s (%d %s)"):format(duration.format(clock.now() - started),
+        tries, tries == 1 and "try" or "tries") })
       ctx.conn = conn
       ctx:give("conn", conn)
     end,

@@ -31,7 +31,8 @@ describe("plan.kinds.of", function()
   end)
 
   it("is not put off by case, comments or blanks", function()
-    check("outside", { "/* a */ create -- b\n index\tconcurrently i on t (a)", "Create /* x */ Unique Index\nConcurrently i on t (a)",
+    check("outside", { "/* a */ create -- b\n index\tconcurrently i on t (a)",
+      "Create /* x */ Unique Index\nConcurrently i on t (a)",
       "reindex /* now */ table\n\nconcurrently t", "-- first\nvacuum" })
   end)
 
@@ -109,7 +110,8 @@ end)
 
 describe("plan.kinds.skeleton", function()
   it("keeps key words and drops comments and what is quoted", function()
-    assert.equal("SELECT '' FROM \" WHERE A = ''", kinds.skeleton "select 'x''y'  from \"b c\" /* n */ where a = $q$z$q$"
+    assert.equal("SELECT '' FROM \" WHERE A = ''",
+      kinds.skeleton "select 'x''y'  from \"b c\" /* n */ where a = $q$z$q$"
       :gsub("''''", "''"))
   end)
 end)
