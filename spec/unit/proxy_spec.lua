@@ -58,11 +58,11 @@ describe("proxy", function()
       if not need_socat() then return end
       local tunnel <close> = start { answer = "503 Unavailable" }
       local before = clock.now()
-      local err = raised(tunnel.wait_ready, tunnel, clock.deadline(0.5))
+      local err = raised(tunnel.wait_ready, tunnel, clock.deadline(3))
       assert.is_true(errors.is(err, "timeout"))
       assert.matches("tunnel was not ready after [%d.]+ s: it answered 503 why not", err.message)
       assert.equal("starting", err.detail)
-      assert.is_true(clock.now() - before < 2)
+      assert.is_true(clock.now() - before < 8)
     end)
 
     it("asks the probe after the URL and takes its reason (R70)", function()

@@ -78,8 +78,8 @@ static int host_files(lua_State *L) {
   return 1;
 }
 
-/* host.fail_alloc(n, fn): pcall(fn) in which n allocations succeed and all later ones fail. In one call, because between two
- * not even the interpreter could do without memory. */
+/* host.fail_alloc(n, fn): pcall(fn) in which n allocations succeed and all later ones fail. In one call, because
+ * between two not even the interpreter could do without memory. */
 static int host_fail_alloc(lua_State *L) {
   long allocations = (long)luaL_checkinteger(L, 1);
   int status;

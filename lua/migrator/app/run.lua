@@ -52,6 +52,8 @@ local function run_pipeline(found, config, sink, run)
     local seconds = duration.parse(found.deadline)
     ctx.deadline = math.min(run.deadline or math.huge, clock.deadline(seconds))
     host.limit(ctx.deadline)
+    run.deadline = ctx.deadline
+    if run.conn and run.conn:status() ~= "closed" then run.conn:set_deadline(ctx.deadline) end
   end
   local err = pipeline.run(found, ctx)
   if err then explain(found, ctx, err) end

@@ -22,8 +22,7 @@ local function print_entries(sink, plan, all)
       ("row %d, hash %s…"):format(row.id, row.hash:sub(1, 12)) }
   end
   if #rows > 1 then
-    for i = 2, #rows do rows[i][2] = sink:paint("stdout", COLOR[rows[i][2]] or "red", ("%-8s"):format(rows[i][2])) end
-    rows[1][2] = ("%-8s"):format(rows[1][2])
+    for i = 2, #rows do rows[i][2] = sink:paint("stdout", COLOR[rows[i][2]] or "red", rows[i][2]) end
     sink:table(rows)
   end
 end
@@ -34,11 +33,11 @@ end
 function M.run(config, sink, args)
   local journal = engine.journal(config)
   local session = engine.open_for(journal, config, { deadline = engine.deadline(config) })
-  local conn <close> = session.conn
+  local _ <close> = session.conn
   local plan = engine.plan(config, journal, session)
   sink:line(("Migration state: %d applied, %d expected, %d pending"):format(plan.applied, plan.expected, #plan.pending))
   sink:line(("Database: %s as %s on %s, PostgreSQL %s"):format(session.state.database, session.state.user,
-    session.state.host or "local", conn:info().version))
+    session.state.host or "local", session.state.version))
   print_entries(sink, plan, args.all or sink.verbose)
   for _, finding in ipairs(plan.findings) do
     if finding.severity ~= "info" or sink.verbose then sink:diagnostic(finding.severity, finding.message) end

@@ -60,7 +60,8 @@ function M.name_deadline(err, at, seconds, name)
   if not at or clock.now() < at or rawget(err, "code") ~= "timeout" or err.message:sub(-#PASSED) ~= PASSED then
     return
   end
-  err.message = err.message:sub(1, -#PASSED - 1) .. ("the deadline of %s passed (%s)"):format(duration.format(seconds),
+  local before = err.message:sub(1, -#PASSED - 1):gsub("the pipeline's $", "")
+  err.message = before .. ("the deadline of %s passed (%s)"):format(duration.format(seconds),
     name)
 end
 

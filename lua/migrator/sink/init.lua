@@ -90,18 +90,24 @@ function Sink:clear_progress()
   self.progress_shown = false
 end
 
+-- In columns of a terminal, near enough: colours take none.
+local function visible(cell)
+  local plain = cell:gsub("\27%[%d*m", "")
+  return utf8.len(plain) or #plain
+end
+
 ---Rows as aligned columns; the first row is the head.
 function Sink:table(rows)
   local widths = {}
   for _, row in ipairs(rows) do
-    for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, utf8.len(cell) or #cell) end
+    for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, visible(cell)) end
   end
   for number, row in ipairs(rows) do
     local cells = {}
     for i, cell in ipairs(row) do
-      cells[i] = i < #row and cell .. (" "):rep(widths[i] - (utf8.len(cell) or #cell)) or cell
+      cells[i] = i < #row and cell .. (" "):rep(widths[i] - visible(cell)) or cell
     end
-    local text = table.concat(cells, "  ")
+    local text = table.concat(cells, "  "):gsub("%s+$", "")
     self:line(number == 1 and self:paint("stdout", "dim", text) or text)
   end
 end

@@ -19,11 +19,10 @@ return function(ctx)
   local rows = { { "step", "result", "time", "" } }
   for _, record in ipairs(ctx.record) do
     if record.name ~= "report" then
-      rows[#rows + 1] = { record.name, sink:paint("stdout", COLOR[record.status], ("%-11s"):format(record.status)),
+      rows[#rows + 1] = { record.name, sink:paint("stdout", COLOR[record.status], record.status),
         record.elapsed > 0 and duration.format(record.elapsed) or "-", what(ctx, record.name) }
     end
   end
-  rows[1][2] = ("%-11s"):format("result")
   sink:table(rows)
   sink:line(("%s in %s"):format(ctx.error and "Failed" or "Done", duration.format(ctx.elapsed)))
 end
