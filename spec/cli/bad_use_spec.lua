@@ -166,7 +166,8 @@ describe("bad input, scripts", function()
   end)
 
   it("with a runtime error: exit 2 with file, line and traceback", function()
-    check(2, run "local function f() error('boom') end\nf()", "error: s.lua:1: boom", "traceback:", "s.lua:2: in main")
+    check(2, run "local function f() error('boom') end\nf()", "error: s.lua:1: boom", "traceback:",
+      "s.lua:2: in main")
     check(2, run "error { odd = true }", "error value")
     check(2, run "return {}", "it returned a table")
   end)
@@ -178,7 +179,7 @@ describe("bad input, scripts", function()
 
   it("with os.exit: exit 2, and undo and report still run", function()
     for _, text in ipairs { "os.exit(0)", "error('x')", "local t t.x = 1", "while true do end" } do
-      local ran = run(("return pipeline { steps = { { name = 'a', run = function() end, undo = function() print 'undone'"
+      local ran = run(("return pipeline { steps = { { name = 'a', run = print, undo = function() print 'undone'"
         .. " end }, { name = 'b', run = function() %s end }, steps.report { 'text' } } }"):format(text),
         { MIGRATOR_DEADLINE = text:find("while") and "300ms" or nil })
       check(2, ran, "step: b")
@@ -205,7 +206,8 @@ describe("bad input, the command line and the settings", function()
   for name, case in pairs {
     ["a command"] = { { "migarte" }, 'unknown command "migarte"', "did you mean `migrator migrate`?" },
     ["a command far from all"] = { { "frobnicate" }, "unknown command", "`migrator help` lists" },
-    ["an option"] = { { "migrate", "--lock-timout", "5s" }, "unknown option '--lock-timout'", "id you mean '--lock-timeout'?" },
+    ["an option"] = { { "migrate", "--lock-timout", "5s" },
+      "unknown option '--lock-timout'", "id you mean '--lock-timeout'?" },
     ["a choice"] = { { "migrate", "--tx", "some" }, "'--tx' must be one of 'all', 'file', 'none'" },
     ["a duration"] = { { "migrate", "--lock-timeout", "soon", "--url", "x" }, "lock_timeout wants a time", '"soon"' },
     ["a variable's value"] = { { "migrate", env = { MIGRATOR_LOCK_TIMEOUT = "soon" } },
