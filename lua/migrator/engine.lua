@@ -179,6 +179,8 @@ function M.migrate(config, emit, opts)
         .. ("; its first %d of %d statements stay, the next run goes on behind them")
         :format(result.error.resume.statement - 1, result.error.resume.of)
     end
+  elseif config.rehearse then
+    emit("rehearsed", { count = result.outcome.rehearsed or 0 })
   else
     emit("done", { applied = #result.outcome.applied, expected = result.plan.expected })
   end
@@ -190,7 +192,7 @@ end
 function M.apply(config, found, session, emit)
   local ctx
   ctx = { conn = session.conn, tracking = session.tracking, rows = session.rows, tracked = session.state.tracked,
-    has_schema = session.state.has_schema, emit = emit, retry = retry.lock { tries = config.tries },
+    has_schema = session.state.has_schema, emit = emit, rehearse = config.rehearse, retry = retry.lock { tries = config.tries },
     reconnect = function() return M.open(config, { lock = true, emit = emit }).conn end,
     wait = watch.new(function() return M.connect(config) end, session.conn, emit) }
   local outcome = apply.run(found, ctx)

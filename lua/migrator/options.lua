@@ -59,6 +59,8 @@ M.list = {
   { name = "baseline", kind = "choice", default = "refuse", choices = { "refuse", "run" },
     commands = { "migrate", "plan", "reset", "run" },
     help = "what to do about a first file whose tables exist already (refuse)" },
+  { name = "rehearse", kind = "flag", default = false, file = false, commands = { "migrate" },
+    help = "run everything that is pending, then roll it back" },
   { name = "orphans", kind = "choice", default = "forgotten", choices = { "forgotten", "refuse", "allow" },
     help = "which files without a journal entry to refuse: those that look forgotten, all, none (forgotten)" },
   { name = "seeds", kind = "string", default = "seeds", metavar = "DIR", commands = { "seed", "reset", "run", "test" },

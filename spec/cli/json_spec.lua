@@ -11,15 +11,15 @@ local NOWHERE = "postgres://nobody@127.0.0.1:1/none?connect_timeout=2"
 local CREATE = "create table t (id int primary key)"
 
 local function read_schemas()
-  local out, current = {}, nil
+  local out, name = {}, nil
   for line in fs.read("docs/json.md"):gmatch("([^\n]*)\n") do
     local heading = line:match("^## (.+)$")
     if heading then
-      current = {}
-      out[heading] = current
+      name = heading
+      out[name] = {}
     end
     local key, kind = line:match("^| `([%w_]+)` | (%S+) |")
-    if key then current[key] = kind end
+    if key then out[name][key] = kind end
   end
   return out
 end
@@ -137,8 +137,9 @@ describe("docs/json.md describes", function()
 
   it("ephemeral", function()
     local log = tmp.dir {} .. "/log"
-    local child <close> = cli.start { "ephemeral", "--quiet", "--json", log = log }
-    local deadline, text = clock.deadline(30), nil
+    local child <close> = cli.start { "ephemeral", "--quiet", "--json", log = log } -- luacheck: ignore child
+    local deadline = clock.deadline(30)
+    local text
     repeat
       clock.sleep(0.1)
       text = fs.find(log) and fs.read(log):match("^(%b{})\n")

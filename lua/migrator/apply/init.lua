@@ -50,6 +50,17 @@ local function left_over(plan, outcome)
   return out
 end
 
+---A rehearsal is one transaction that is rolled back: what cannot be in one, or needs an earlier one committed, cannot be
+---rehearsed.
+local function check_rehearsal(segments)
+  for number, segment in ipairs(segments) do
+    if number > 1 or segment.kind ~= "transaction" then
+      errors.raise("config", { message = "this run cannot be rehearsed: it is not one transaction", detail = segment.reason,
+        hint = "--ephemeral runs everything for real, on a throw-away server" })
+    end
+  end
+end
+
 ---@param plan migrator.Plan
 ---@param ctx { conn: migrator.Conn, tracking: migrator.Tracking, rows: migrator.Row[], tracked: boolean, has_schema: boolean,
 ---  emit: fun(name: string, data: table), wait: fun(batch: any, meta: table), retry: function|nil, reconnect: function }
@@ -59,6 +70,7 @@ function M.run(plan, ctx)
   local outcome = { applied = {}, pending = {} }
   local segments = plan.segments
   if #segments == 0 and not ctx.tracked then segments = { { kind = "transaction", items = {} } } end -- as Drizzle does
+  if ctx.rehearse then check_rehearsal(segments) end
   ctx.rows = table.move(ctx.rows, 1, #ctx.rows, 1, {})
   for number, segment in ipairs(segments) do
     ctx.emit("segment", { number = number, of = #segments, segment = segment })
@@ -66,6 +78,10 @@ function M.run(plan, ctx)
     if not ok then
       local err = errors.wrap(result, "internal")
       outcome.failed = { error = err, tag = err.migration }
+      break
+    end
+    if ctx.rehearse then
+      outcome.rehearsed = #result
       break
     end
     remember(ctx, outcome, result)

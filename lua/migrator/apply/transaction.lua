@@ -44,7 +44,7 @@ local function produce(ctx, segment)
   end
   yield({ kind = "check", after = after }, tracking_table.digest_check(tracking), { tracking_table.digest(after),
     "rows after: " })
-  yield({ kind = "commit", tags = describe_items(segment.items) }, "commit")
+  yield({ kind = "commit", tags = describe_items(segment.items) }, ctx.rehearse and "rollback" or "commit")
 end
 
 local Run = {}

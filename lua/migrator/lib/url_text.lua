@@ -82,7 +82,7 @@ end
 ---@param text string
 ---@return string
 function M.redact(text)
-  text = text:gsub("(://[^%s:/?#@]*:)([^%s\"'<>]*)@", "%1" .. STARS .. "@")
+  text = text:gsub("(:/+[^%s:/?#@]*:)([^%s\"'<>]*)@", "%1" .. STARS .. "@")
   text = text:gsub("([pP][oO][sS][tT][gG][rR][eE][sS]%a*://[^%s:/?#@]*:)([^\n@]*)@", "%1" .. STARS .. "@")
   return redact_pairs(text)
 end

@@ -60,6 +60,10 @@ function HANDLERS.retry(sink, data)
     duration.format(data.wait), data.attempt + 1))
 end
 
+function HANDLERS.rehearsed(sink, data)
+  sink:line(("Rehearsed %d migration(s); everything was rolled back."):format(data.count))
+end
+
 function HANDLERS.done(sink, data)
   sink:line(("Migrations complete. Applied %d new migration(s)."):format(data.applied))
   sink:line(("Verified: database has all %d migrations."):format(data.expected))
