@@ -192,7 +192,8 @@ end
 function M.apply(config, found, session, emit)
   local ctx
   ctx = { conn = session.conn, tracking = session.tracking, rows = session.rows, tracked = session.state.tracked,
-    has_schema = session.state.has_schema, emit = emit, rehearse = config.rehearse, retry = retry.lock { tries = config.tries },
+    has_schema = session.state.has_schema, emit = emit, rehearse = config.rehearse,
+    retry = retry.lock { tries = config.tries },
     reconnect = function() return M.open(config, { lock = true, emit = emit }).conn end,
     wait = watch.new(function() return M.connect(config) end, session.conn, emit) }
   local outcome = apply.run(found, ctx)

@@ -47,7 +47,6 @@ local function run(argv, holder)
   if not parsed.command or parsed.command == "help" then
     return print_text(require("migrator.app.help").text(parsed.args.topic))
   end
-  holder.given = parsed.given
   local config = require("migrator.config").resolve(parsed.given)
   local sink = require("migrator.sink").new(config)
   holder.sink = sink
@@ -65,6 +64,16 @@ end
 ---A run is short: a collector that starts later costs a few MiB and saves a fifth of the time of a large journal.
 local function tune_collector() collectgarbage("incremental", 300, 400) end
 
+---What to print an error with that came before there was a configuration.
+local function guess(argv)
+  local given = { environment = host.environment() }
+  for _, word in ipairs(argv) do
+    if word:find("%.lua$") then break end
+    if word == "--json" then given.json = true end
+  end
+  return given
+end
+
 ---@param argv string[] with argv[0]
 ---@return integer exit code
 function M.main(argv)
@@ -72,7 +81,7 @@ function M.main(argv)
   local holder = {}
   local ok, result = xpcall(run, traceback, argv, holder)
   if ok then return result end
-  local sink = holder.sink or require("migrator.sink").new(holder.given or { environment = host.environment() })
+  local sink = holder.sink or require("migrator.sink").new(guess(argv))
   sink:clear_progress()
   local shown, second = pcall(require("migrator.sink.failure").print, sink, result)
   if not shown then host.write("stderr", "error: " .. tostring(result) .. "\n" .. tostring(second) .. "\n") end

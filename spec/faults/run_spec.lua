@@ -188,8 +188,9 @@ local function write_thirty()
     list[n + 1] = { ("%04d_m"):format(n), ("create table t%d (id serial primary key);\n--> statement-breakpoint\n"
       .. "insert into log values (%d);\n--> statement-breakpoint\nselect pg_sleep(0.004);"):format(n, n) }
   end
-  list[16][2] = "insert into log values (15);\n--> statement-breakpoint\ncreate index concurrently log_n on log (n);\n"
-    .. "--> statement-breakpoint\ncreate table t15 ();\n--> statement-breakpoint\nselect pg_sleep(0.02);"
+  list[16][2] = table.concat({ "insert into log values (15);", "select pg_sleep(0.03);",
+    "create index concurrently log_n on log (n);", "select pg_sleep(0.03);", "create table t15 ();" },
+    "\n--> statement-breakpoint\n")
   return project.write(list)
 end
 

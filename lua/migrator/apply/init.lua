@@ -62,8 +62,9 @@ local function check_rehearsal(segments)
 end
 
 ---@param plan migrator.Plan
----@param ctx { conn: migrator.Conn, tracking: migrator.Tracking, rows: migrator.Row[], tracked: boolean, has_schema: boolean,
----  emit: fun(name: string, data: table), wait: fun(batch: any, meta: table), retry: function|nil, reconnect: function }
+---@param ctx { conn: migrator.Conn, tracking: migrator.Tracking, rows: migrator.Row[], tracked: boolean,
+---  has_schema: boolean, rehearse: boolean, emit: fun(name: string, data: table),
+---  wait: fun(batch: any, meta: table), retry: function|nil, reconnect: function }
 ---@return migrator.Outcome
 function M.run(plan, ctx)
   local started = clock.now()
