@@ -101,7 +101,7 @@ asan: ## every spec under the address and undefined-behaviour sanitizers
 
 valgrind: ## specs without a server under valgrind
 	@$(MAKE) --no-print-directory test-unit \
-	  WRAP='valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9 --child-silent-after-fork=yes'
+	  WRAP='env MIGRATOR_VALGRIND=1 valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9 --child-silent-after-fork=yes'
 
 # Checks that run nothing of the program but its own tools, cheapest first; CI's order is that of `check`.
 DEV = MIGRATOR_LUA_PATH=lua $(BUILD)/migrator dev

@@ -179,6 +179,22 @@ describe("a run that loses its server", function()
       assert_converges(url, dir)
     end)
   end
+
+  it("R48 between a statement and the note that it is done, does not repeat it", function()
+    local url, dir = pg.database(), project.write { { "0000_a", "create table a (v int);" },
+      { "0001_b", "create index concurrently a_v on a (v);\ninsert into a select 2 from pg_sleep(1);" } }
+    local child <close> = start(url, dir, "--lock-timeout", "60s")
+    local pid = await_backend(url, "PgSleep")
+    do
+      local holder <close> = db.connect(url)
+      holder:script "begin; lock table migrator.progress in share mode"
+      child:try_wait(clock.deadline(1.5))
+      value(url, "select pg_terminate_backend($1::int4)", pid)
+      assert.equal(4, (ending(child)))
+    end
+    assert.equal(0, migrate(url, dir).code)
+    assert.equal(1, value(url, "select count(*) from a"))
+  end)
 end)
 
 -- Thirty migrations, each of which writes its number down; the sixteenth cannot run in a transaction, and writes too.

@@ -7,11 +7,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Until the child ended or the deadline: woken by its pidfd, or looking now and then where there is none. */
+static void wait_until(pid_t child, mig_deadline deadline) {
+  int fd = (int)syscall(SYS_pidfd_open, child, 0);
+  siginfo_t info = {0};
+  if (fd >= 0) {
+    struct pollfd waiting = {.fd = fd, .events = POLLIN};
+    if (poll(&waiting, 1, mig_remaining_ms(deadline)) <= 0) kill(child, SIGKILL);
+    close(fd);
+    return;
+  }
+  while (waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0) {
+    if (mig_remaining_ms(deadline) == 0) {
+      kill(child, SIGKILL);
+      return;
+    }
+    poll(NULL, 0, 5);
+  }
+}
+
 static int wait_for(pid_t child, mig_deadline deadline) {
-  int status = 1, fd = (int)syscall(SYS_pidfd_open, child, 0);
-  struct pollfd waiting = {.fd = fd, .events = POLLIN};
-  if (fd < 0 || poll(&waiting, 1, mig_remaining_ms(deadline)) <= 0) kill(child, SIGKILL);
-  if (fd >= 0) close(fd);
+  int status = 1;
+  wait_until(child, deadline);
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;

@@ -55,8 +55,8 @@ end
 local function check_rehearsal(segments)
   for number, segment in ipairs(segments) do
     if number > 1 or segment.kind ~= "transaction" then
-      errors.raise("config", { message = "this run cannot be rehearsed: it is not one transaction", detail = segment.reason,
-        hint = "--ephemeral runs everything for real, on a throw-away server" })
+      errors.raise("config", { message = "this run cannot be rehearsed: it is not one transaction",
+        detail = segment.reason, hint = "--ephemeral runs everything for real, on a throw-away server" })
     end
   end
 end
