@@ -186,6 +186,19 @@ describe("migrate, statements that cannot be in a transaction", function()
     assert.equal(2, value(url, "select count(*) from drizzle.__drizzle_migrations"))
   end)
 
+  it("does not skip what a COMMIT of the file's own rolled back", function()
+    local url = pg.database()
+    local dir = project.write { { "0000_a", "create table p (id int primary key); create table q (p int references p "
+      .. "deferrable initially deferred);" }, { "0001_b", "COMMIT;\nBEGIN;\ncreate table c ();\ninsert into q values (1);\nCOMMIT;" } }
+    assert.equal(1, migrate(url, dir).code)
+    do
+      local conn <close> = db.connect(url)
+      conn:exec "insert into p values (1)"
+    end
+    local ran = migrate(url, dir)
+    assert.same({ 0, 1 }, { ran.code, value(url, "select count(*) from pg_tables where tablename = 'c'") })
+  end)
+
   it("splits the run where a new enum value is used", function()
     local url = pg.database()
     local first = { "0000_a", "create type mood as enum ('sad');" }

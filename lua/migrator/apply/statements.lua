@@ -53,27 +53,41 @@ local function take_back(ctx, entry, statement, index)
   end
 end
 
-local function run_one(ctx, item, list, index, begun)
-  local conn, entry, statement = ctx.conn, item.entry, list[index]
-  local idle = conn:status() == "idle"
-  if idle and statement.kind == "outside" then
-    if settle_index(ctx, statement, begun) then return end
-    progress.record(conn, ctx.tracking.name, entry.hash, index, "begun")
-  end
-  local started = clock.now()
-  local ok, err = pcall(exec, ctx, statement)
-  for _, notice in ipairs(conn:notices()) do
+local function tell_notices(ctx, entry)
+  for _, notice in ipairs(ctx.conn:notices()) do
     notice.entry = entry
     ctx.emit("notice", notice)
   end
+end
+
+---Runs the statement and notes that it is done. Where it can be, both are one transaction: a run that dies between them
+---would do it twice. What cannot is noted as begun before, and looked at in the catalogue if the note is all that is left.
+local function run_noted(ctx, entry, statement, index, begun)
+  local conn, tracking = ctx.conn, ctx.tracking.name
+  local idle = conn:status() == "idle"
+  local together = idle and statement.kind == "plain" and not statement.words:find("^CALL")
+  if together then
+    conn:exec("begin")
+  elseif idle and statement.kind ~= "control" then
+    if settle_index(ctx, statement, begun) then return end
+    progress.record(conn, tracking, entry.hash, index, "begun")
+  end
+  exec(ctx, statement)
+  if together or conn:status() == "idle" then progress.record(conn, tracking, entry.hash, index, "done") end
+  if together then conn:exec("commit") end
+end
+
+local function run_one(ctx, item, list, index, begun)
+  local conn, entry, statement = ctx.conn, item.entry, list[index]
+  local was_idle, started = conn:status() == "idle", clock.now()
+  local ok, err = pcall(run_noted, ctx, entry, statement, index, begun)
+  if conn:status() ~= "closed" then tell_notices(ctx, entry) end
+  if ok and conn:status() == "failed" then ok, err = false, errors.new("sql", "the transaction failed") end
   if not ok then
-    if conn:status() == "idle" then pcall(take_back, ctx, entry, statement, index) end
+    if was_idle and conn:status() ~= "idle" and conn:status() ~= "closed" then pcall(conn.exec, conn, "rollback") end
+    if was_idle and conn:status() == "idle" then pcall(take_back, ctx, entry, statement, index) end
     error(locate.annotate(err, entry, statement, list.source), 0)
   end
-  if conn:status() == "failed" then
-    error(locate.annotate(errors.new("sql", "the transaction failed"), entry, statement, list.source), 0)
-  end
-  if conn:status() == "idle" then progress.record(conn, ctx.tracking.name, entry.hash, index, "done") end
   ctx.emit("statement", { entry = entry, statement = statement, index = index, elapsed = clock.now() - started })
 end
 
