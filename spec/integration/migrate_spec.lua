@@ -189,7 +189,8 @@ describe("migrate, statements that cannot be in a transaction", function()
   it("does not skip what a COMMIT of the file's own rolled back", function()
     local url = pg.database()
     local dir = project.write { { "0000_a", "create table p (id int primary key); create table q (p int references p "
-      .. "deferrable initially deferred);" }, { "0001_b", "COMMIT;\nBEGIN;\ncreate table c ();\ninsert into q values (1);\nCOMMIT;" } }
+      .. "deferrable initially deferred);" },
+      { "0001_b", "COMMIT;\nBEGIN;\ncreate table c ();\ninsert into q values (1);\nCOMMIT;" } }
     assert.equal(1, migrate(url, dir).code)
     do
       local conn <close> = db.connect(url)
