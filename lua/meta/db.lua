@@ -286,6 +286,13 @@ function Conn:parameter(name) end
 ---@return migrator.ServerInfo
 function Conn:info() end
 
+---How often an answer of the server was waited for since connecting; a closed session still knows.
+---```lua
+---local before = conn:round_trips()
+---```
+---@return integer
+function Conn:round_trips() end
+
 ---Sets the deadline of all that follows; a statement that runs then is cancelled.
 ---@param deadline? number nil: none
 function Conn:set_deadline(deadline) end

@@ -155,6 +155,7 @@ end
 function M.migrate(config, emit, opts)
   opts = opts or {}
   local result = { started = clock.now() }
+  local before = opts.conn and opts.conn:round_trips() or 0
   local session
   local ok, err = pcall(function()
     local entries = M.journal(config)
@@ -168,7 +169,10 @@ function M.migrate(config, emit, opts)
     emit("begin", { total = #found.pending })
     result.outcome = M.apply(config, found, session, emit)
   end)
-  if session then M.release(session, opts.conn) end
+  if session then
+    result.round_trips = session.conn:round_trips() - before
+    M.release(session, opts.conn)
+  end
   if not ok then
     result.error = errors.wrap(err, "internal")
   elseif result.outcome.failed then

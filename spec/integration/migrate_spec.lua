@@ -59,6 +59,12 @@ describe("migrate, the trovella fixture", function()
     assert.is_number(document.duration_ms)
   end)
 
+  it("costs two round trips beside connecting, and one when nothing is pending", function()
+    local url = pg.database()
+    assert.equal(2, cjson.decode(migrate(url, TROVELLA .. "/migrations", "--json").stdout).round_trips)
+    assert.equal(1, cjson.decode(migrate(url, TROVELLA .. "/migrations", "--json").stdout).round_trips)
+  end)
+
   it("R31 needs no privilege to create anything when nothing is pending", function()
     local url, name = pg.database()
     migrate(url, TROVELLA .. "/migrations")

@@ -200,6 +200,12 @@ static int conn_parameter(lua_State *L) {
   return 1;
 }
 
+/* How often an answer of the server was waited for; a closed session still knows. */
+static int conn_round_trips(lua_State *L) {
+  lua_pushinteger(L, to_box(L, 1)->pg.round_trips);
+  return 1;
+}
+
 static int conn_info(lua_State *L) {
   PGconn *pg = mig_check_conn(L, 1)->pg.conn;
   lua_createtable(L, 0, 8);
@@ -256,6 +262,7 @@ static const luaL_Reg methods[] = {{"exec", conn_exec},
                                    {"status", conn_status},
                                    {"parameter", conn_parameter},
                                    {"info", conn_info},
+                                   {"round_trips", conn_round_trips},
                                    {"set_deadline", conn_set_deadline},
                                    {"cancel", conn_cancel},
                                    {"close", conn_close},

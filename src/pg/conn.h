@@ -27,6 +27,8 @@ typedef struct mig_pg {
   PGconn *conn;
   PGcancel *cancel; /* made while nothing is wrong, for the moment when something is */
   mig_notices notices;
+  int sent;             /* something was sent that was not waited for yet */
+  unsigned round_trips; /* how often an answer was waited for; connecting is not counted */
 } mig_pg;
 
 /* keywords and values as PQconnectStartParams takes them. On failure pg->conn is NULL. */

@@ -16,6 +16,7 @@ static int lost(mig_pg *pg, mig_err *err) {
 }
 
 int mig_pg_send(mig_pg *pg, const char *sql, const mig_params *params, mig_err *err) {
+  pg->sent = 1;
   int sent = params->count < 0
                  ? PQsendQuery(pg->conn, sql)
                  : PQsendQueryParams(pg->conn, sql, params->count, NULL, params->values, params->lengths, NULL, 0);
@@ -28,6 +29,10 @@ int mig_pg_send(mig_pg *pg, const char *sql, const mig_params *params, mig_err *
 int mig_pg_wait(mig_pg *pg, mig_deadline deadline, mig_err *err) {
   short ready;
   int pending = PQflush(pg->conn);
+  if (pending == 0 && pg->sent) {
+    pg->sent = 0;
+    pg->round_trips++;
+  }
   if (pending < 0) return lost(pg, err);
   if (mig_wait_fd(PQsocket(pg->conn), (short)(pending ? POLLIN | POLLOUT : POLLIN), deadline, &ready, err)) return -1;
   if ((ready & ~POLLOUT) && !PQconsumeInput(pg->conn)) return lost(pg, err);
