@@ -1,6 +1,7 @@
 -- What a CI system wants said in its own way: annotations, groups, masks, outputs. Elsewhere the same calls print plain
 -- lines. Text of others (a proxy's log, a server's message) goes through `foreign`, or the runner would obey it.
 local errors = require "migrator.error"
+local mask = require "migrator.lib.mask"
 
 local M = {}
 
@@ -63,6 +64,9 @@ end
 
 local function annotate(level, note)
   if type(note) == "string" then note = { message = note } end
+  local masked = {}
+  for key, value in pairs(note) do masked[key] = type(value) == "string" and mask.apply(value) or value end
+  note = masked
   if M.provider() == "github" then
     io_of.write(M.command(level, note, note.message))
   else
@@ -170,6 +174,7 @@ end
 ---@param markdown string
 function M.summary(markdown)
   local path = M.provider() == "github" and io_of.getenv("GITHUB_STEP_SUMMARY")
+  markdown = mask.apply(markdown)
   if not markdown:find("\n$") then markdown = markdown .. "\n" end
   if not path or path == "" then
     io_of.write(markdown)

@@ -80,7 +80,7 @@ local function split_script(argv)
   while argv[at] do
     local word = argv[at]
     if word:find("%.lua$") then return at end
-    if word:sub(1, 1) ~= "-" then return nil end
+    if word:sub(1, 1) ~= "-" and not (word == "run" and at == 1) then return nil end
     local name = word:match("^%-%-([%w-]+)$")
     local option = name and options.by_name[name:gsub("-", "_")]
     at = at + ((option and option.kind ~= "flag") and 2 or 1)
@@ -115,6 +115,9 @@ function M.parse(argv)
   end
   if script_at then
     name = "run"
+    for at = #words, 1, -1 do
+      if words[at] == "run" then table.remove(words, at) end
+    end
     table.insert(words, 1, "run")
   elseif name and words[1] ~= name then -- options may stand before the command as well
     for at, word in ipairs(words) do

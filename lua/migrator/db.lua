@@ -6,6 +6,7 @@ local core = require "migrator.core.db"
 local duration = require "migrator.lib.duration"
 local errors = require "migrator.error"
 local sql = require "migrator.core.sql"
+local suggest = require "migrator.lib.suggest"
 local url = require "migrator.lib.url"
 
 local M = { null = core.null, ping = nil }
@@ -46,6 +47,23 @@ local function startup_options(opts, asked)
   return #out > 0 and table.concat(out, " ") or nil
 end
 
+local TRANSACTION = { role = true, vars = true, isolation = true, read_only = true, rollback = true }
+local CONNECT = { connect_timeout = true, deadline = true, lock_timeout = true, statement_timeout = true, override = true,
+  application_name = true, idle_in_transaction_session_timeout = true }
+
+---A misspelt option would be a limit that does not hold, or a role that is not taken.
+local function check_options(what, given, known)
+  local names = {}
+  for name in pairs(known) do names[#names + 1] = name end
+  for name in pairs(given or {}) do
+    if not known[name] then
+      errors.raise("usage", { message = ("%s has no option %q"):format(what, tostring(name)),
+        hint = suggest.hint(tostring(name), names) })
+    end
+  end
+  return given or {}
+end
+
 ---@class migrator.ConnectOptions
 ---@field connect_timeout? number seconds (10)
 ---@field deadline? number absolute, clock.now()
@@ -58,7 +76,7 @@ end
 ---@param opts? migrator.ConnectOptions
 ---@return migrator.Conn
 function M.connect(target, opts)
-  opts = opts or {}
+  opts = check_options("connect", opts, CONNECT)
   local words = {}
   for key, value in pairs(type(target) == "table" and target or (url.conninfo(target))) do words[key] = value end
   words.options = startup_options(opts, words.options)
@@ -146,7 +164,11 @@ end
 ---@param fn fun(conn: migrator.Conn): any
 ---@param opts? { role?: string, vars?: table<string, string>, isolation?: string, read_only?: boolean, rollback?: boolean }
 function Conn:transaction(fn, opts)
-  opts = opts or {}
+  opts = check_options("transaction", opts, TRANSACTION)
+  if self:status() ~= "idle" then
+    errors.raise("usage", { message = "a transaction is under way in this session already",
+      hint = "call the inner work directly, or open another session with db.connect" })
+  end
   local result = table.pack(pcall(function()
     open_transaction(self, opts)
     return fn(self)
@@ -173,11 +195,18 @@ function Conn:copy_rows(table_name, columns, rows)
   local quoted = {}
   for i, column in ipairs(columns) do quoted[i] = sql.quote_ident(column) end
   local copy <close> = self:copy_in(("copy %s (%s) from stdin"):format(table_name, table.concat(quoted, ", ")))
-  local width = #columns
+  local width, n = #columns, 0
+  local function add(row)
+    n = n + 1
+    if row[width + 1] ~= nil then
+      errors.raise("usage", { message = ("row %d has more values than the %d columns"):format(n, width) })
+    end
+    copy:row(table.unpack(row, 1, width))
+  end
   if type(rows) == "table" then
-    for _, row in ipairs(rows) do copy:row(table.unpack(row, 1, width)) end
+    for _, row in ipairs(rows) do add(row) end
   else
-    for row in rows do copy:row(table.unpack(row, 1, width)) end
+    for row in rows do add(row) end
   end
   return copy:finish()
 end

@@ -97,7 +97,7 @@ end
 ---@return integer
 function M.exit_code(err)
   if err.code == "interrupted" then return 128 + (err.signal or SIGINT) end
-  return M.EXIT[err.code]
+  return M.EXIT[err.code] or M.EXIT.internal
 end
 
 return M

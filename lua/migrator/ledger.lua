@@ -1,15 +1,16 @@
 ---Tracking rows changed on purpose: the one way in which baseline and repair write. In one transaction, behind the
 ---same fence as a run: the table is locked and must still hold what was looked at.
 local errors = require "migrator.error"
+local progress = require "migrator.apply.progress"
 local tracking_table = require "migrator.tracking"
 
 local M = {}
 
 ---Drops what an interrupted, statement-wise run noted about entries that are now recorded by hand.
-local function forget_progress(conn, tracking, hashes)
-  if not conn:value("select pg_catalog.to_regclass('migrator.progress') is not null") then return end
-  for _, hash in ipairs(hashes) do
-    conn:exec("delete from migrator.progress where tracking = $1 and hash = $2", tracking.name, hash)
+local function forget_progress(conn, tracking, tags)
+  if not progress.is_kept(conn) then return end
+  for _, tag in ipairs(tags) do
+    if progress.is_kept(conn) then progress.clear(conn, tracking.name, tag) end
   end
 end
 
@@ -28,8 +29,8 @@ end
 
 ---@param session migrator.Session whose run lock is held
 ---@param change fun(conn: migrator.Conn, name: string)
----@param hashes? string[] of the entries that are settled by it
-function M.change(session, change, hashes)
+---@param tags? string[] of the entries that are settled by it
+function M.change(session, change, tags)
   session.conn:transaction(function(conn)
     if not session.state.tracked then
       if not session.state.has_schema then conn:exec(session.tracking.create_schema) end
@@ -37,18 +38,18 @@ function M.change(session, change, hashes)
     end
     fence(conn, session)
     change(conn, session.tracking.name)
-    forget_progress(conn, session.tracking, hashes or {})
+    forget_progress(conn, session.tracking, tags or {})
   end)
 end
 
 ---@param session migrator.Session
 ---@param entries migrator.Entry[]
 function M.record(session, entries)
-  local hashes = {}
-  for i, entry in ipairs(entries) do hashes[i] = entry.hash end
+  local tags = {}
+  for i, entry in ipairs(entries) do tags[i] = entry.tag end
   M.change(session, function(conn)
     for _, entry in ipairs(entries) do conn:exec(session.tracking.add, entry.hash, entry.when) end
-  end, hashes)
+  end, tags)
 end
 
 ---Exactly one row must be what the change is about.
@@ -65,7 +66,7 @@ function M.accept(session, row, entry)
   M.change(session, function(conn, name)
     one(conn:exec(("update %s set hash = $1, created_at = $2 where id = $3"):format(name), entry.hash, entry.when,
       row.id))
-  end, { entry.hash })
+  end, { entry.tag })
 end
 
 ---@param session migrator.Session

@@ -81,6 +81,7 @@ function M.main(argv)
   local holder = {}
   local ok, result = xpcall(run, traceback, argv, holder)
   if ok then return result end
+  result = errors.wrap(result, "internal") -- a lack of memory comes as a bare text: no handler could run
   local sink = holder.sink or require("migrator.sink").new(guess(argv))
   sink:clear_progress()
   local shown, second = pcall(require("migrator.sink.failure").print, sink, result)

@@ -39,11 +39,31 @@ local function to_step(value, position)
   return value
 end
 
+local made = 0
+
+---How many pipelines were made so far: one that was made and not returned is a mistake.
+function M.made() return made end
+
+local SPEC_KEYS = { "name", "deadline", "steps" }
+
+local function check_keys(spec)
+  for key in pairs(spec) do
+    local known = math.type(key) == "integer"
+    for _, name in ipairs(SPEC_KEYS) do known = known or key == name end
+    if not known then
+      errors.raise("script", { message = ("pipeline has no field %q"):format(tostring(key)),
+        hint = suggest.hint(tostring(key), SPEC_KEYS) })
+    end
+  end
+end
+
 ---`pipeline { name = …, steps = { … } }`, or just the list of steps.
 ---@param spec table
 ---@return table
 function M.make(spec)
   if type(spec) ~= "table" then error("pipeline takes a table", 2) end
+  check_keys(spec)
+  made = made + 1
   local list = spec.steps or spec
   local self = setmetatable({ name = spec.name or "pipeline", deadline = spec.deadline, steps = {} }, Pipeline)
   for position, value in ipairs(list) do self.steps[position] = to_step(value, position) end
@@ -102,11 +122,12 @@ local function run_step(ctx, step)
   ctx.step = step.name
   ctx.emit("step", { name = step.name })
   local started = clock.now()
-  local ok, err = xpcall(step.run, function(value)
+  local ok, raised = xpcall(step.run, function(value)
     local made = errors.wrap(value, "script")
     if not made.traceback then rawset(made, "traceback", debug.traceback("", 2):gsub("^%s+", "")) end
     return made
   end, ctx)
+  local err = not ok and errors.wrap(raised, "script") or nil
   local record = { name = step.name, elapsed = clock.now() - started, status = ok and "ok" or "failed" }
   table.insert(ctx.record, record)
   ctx.emit("step_done", record)

@@ -171,6 +171,15 @@ describe("conn:transaction", function()
     end)
   end)
 
+  it("refuses one inside another, and options it does not know", function()
+    with(function(conn)
+      assert.matches("under way in this session already", raised(conn.transaction, conn, function()
+        conn:transaction(function() end)
+      end).message, 1, true)
+      assert.equal('transaction has no option "rol"', raised(conn.transaction, conn, function() end, { rol = "x" }).message)
+    end)
+  end)
+
   it("notices a transaction that was ended from inside", function()
     with(function(conn)
       assert.matches("ended from inside", raised(conn.transaction, conn, function() conn:script "commit" end).message,

@@ -170,6 +170,22 @@ describe("migrate, statements that cannot be in a transaction", function()
     assert.equal(1, value(url, "select count(*) from a"))
   end)
 
+  it("goes on in a file whose failing statement was mended, and refuses one whose done part was edited", function()
+    local url = pg.database()
+    local first = "create index concurrently a1 on a (id);\n--> statement-breakpoint\n"
+    local second = "create index concurrently a2 on a (%s);"
+    local dir = project.write { { "0000_a", "create table a (id int);" }, { "0001_b", first .. second:format("nope") } }
+    assert.equal(1, migrate(url, dir).code)
+    fs.write(dir .. "/0001_b.sql", first:gsub("a1", "a9") .. second:format("id"))
+    local ran = migrate(url, dir)
+    assert.equal(1, ran.code)
+    assert.matches("0001_b was edited in its first 1 statement(s), which ran already", ran.stderr, 1, true)
+    fs.write(dir .. "/0001_b.sql", first .. second:format("id"))
+    assert.equal(0, migrate(url, dir).code)
+    assert.equal(2, value(url, "select count(*) from pg_index where indrelid = 'a'::regclass and indisvalid"))
+    assert.is_false(value(url, "select exists (select 1 from pg_namespace where nspname = 'migrator')"))
+  end)
+
   it("drops the INVALID index of a failed try and builds it again", function()
     local url = pg.database()
     local dir = project.write { { "0000_a", "create table a (id int); insert into a values (1), (1);" },

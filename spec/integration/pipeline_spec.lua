@@ -23,6 +23,18 @@ describe("a script", function()
     assert.same({ 0, "42\tx\n", "" }, { ran.code, ran.stdout, ran.stderr })
   end)
 
+  it("R139 never exits 0 for lack of memory", function()
+    local dir = tmp.dir { ["s.lua"] = "local t = {} while true do t[#t + 1] = ('x'):rep(1e6) .. #t end" }
+    local ran = process.run { cmd = { "sh", "-c", "ulimit -v 400000; exec \"$0\" s.lua", cli.program() }, cwd = dir }
+    assert.is_true(ran.code ~= 0)
+    assert.matches("not enough memory", ran.stderr, 1, true)
+  end)
+
+  it("may be named to run as well", function()
+    local dir = tmp.dir { ["s.lua"] = "print(arg[1])" }
+    assert.equal("x\n", cli.run({ "run", "s.lua", "x", cwd = dir }).stdout)
+  end)
+
   it("may return an exit code", function() assert.equal(7, run("return 7").code) end)
 
   it("R1 exits 2 at a syntax error, naming file and line", function()
@@ -78,6 +90,23 @@ describe("a script", function()
 end)
 
 describe("a pipeline", function()
+  it("is an error when it was made but not returned, or has a field that is not known", function()
+    local ran = run "pipeline { steps = { function() end } }"
+    assert.equal(2, ran.code)
+    assert.matches("a pipeline was made but not returned", ran.stderr, 1, true)
+    ran = run [[return pipeline { deadlin = "1s", steps = { function() end } }]]
+    assert.equal(2, ran.code)
+    assert.matches('pipeline has no field "deadlin"', ran.stderr, 1, true)
+  end)
+
+  it("R131 hides secrets in what its programs print", function()
+    local ran = run([[return pipeline { steps = { steps.secret { name = "DATABASE_URL", from = "env:DATABASE_URL" },
+      steps.run { cmd = { "sh", "-c", "echo $DATABASE_URL" } }, function() ci.notice "s3cretpw" end } }]],
+      { env = { DATABASE_URL = "postgresql://u:s3cretpw@127.0.0.1:1/x" } })
+    assert.equal(0, ran.code)
+    assert.not_matches("s3cretpw", ran.stdout .. ran.stderr, 1, true)
+  end)
+
   it("R12 checks the chain before anything runs", function()
     local ran = run [[return pipeline { steps = { function() print "ran" end, steps.wait {} } }]]
     assert.same({ 2, "" }, { ran.code, ran.stdout })

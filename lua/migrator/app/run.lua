@@ -75,9 +75,14 @@ end
 local function execute(config, sink, run)
   local env = prelude.environment(config, sink, run)
   host.limit(run.deadline)
+  local before = pipeline.made()
   local result = sandbox.load(run.path, env)(table.unpack(run.args))
   if type(result) == "function" then result = result(table.unpack(run.args)) end
   if pipeline.is(result) then return run_pipeline(result, config, sink, run) end
+  if pipeline.made() > before then
+    errors.raise("script", { message = "a pipeline was made but not returned, so nothing of it ran", file = run.path,
+      hint = "write `return pipeline { … }`" })
+  end
   return exit_code(result)
 end
 
@@ -95,7 +100,7 @@ function M.run(config, sink, args, parsed)
   end, config, sink, run))
   host.limit()
   if run.conn then run.conn:close() end
-  if not result[1] then error(result[2], 0) end
+  if not result[1] then error(errors.wrap(result[2], "script"), 0) end
   return result[2]
 end
 

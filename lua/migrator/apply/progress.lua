@@ -1,4 +1,7 @@
 ---How far a migration came that cannot be one transaction. Kept in our own schema, made only when first needed.
+local errors = require "migrator.error"
+local hash = require "migrator.core.hash"
+
 local M = {}
 
 local TABLE = "migrator.progress"
@@ -12,30 +15,48 @@ function M.prepare(conn)
   if not conn:value("select exists (select 1 from pg_catalog.pg_namespace where nspname = 'migrator')") then
     conn:exec("create schema if not exists migrator")
   end
-  conn:exec(([[create table if not exists %s (tracking text not null, hash text not null, statement int4 not null,
-    state text not null, at timestamptz not null default now(), primary key (tracking, hash))]]):format(TABLE))
+  conn:exec(([[create table if not exists %s (tracking text not null, tag text not null, statement int4 not null,
+    done_digest text not null, state text not null, at timestamptz not null default now(),
+    primary key (tracking, tag))]]):format(TABLE))
+end
+
+---The digests of a file's first 0, 1, 2 … statements: what was done stays recognizable when the rest is mended.
+---@param list migrator.Statement[]
+---@return table<integer, string>
+function M.digests(list)
+  local out = { [0] = hash.sha256("") }
+  for i, statement in ipairs(list) do out[i] = hash.sha256(out[i - 1] .. statement.text) end
+  return out
 end
 
 ---The last statement that is known to be done, and whether the one after it was begun.
+---@param entry migrator.Entry
+---@param digests table<integer, string>
 ---@return integer done, boolean begun
-function M.find(conn, tracking, hash)
-  local row = conn:row(("select statement, state from %s where tracking = $1 and hash = $2"):format(TABLE), tracking,
-    hash)
+function M.find(conn, tracking, entry, digests)
+  local row = conn:row(("select statement, done_digest, state from %s where tracking = $1 and tag = $2"):format(TABLE),
+    tracking, entry.tag)
   if not row then return 0, false end
-  if row.state == "begun" then return row.statement - 1, true end
-  return row.statement, false
+  local done = row.state == "begun" and row.statement - 1 or row.statement
+  if digests[done] ~= row.done_digest then
+    errors.raise("checksum", { message = ("%s was edited in its first %d statement(s), which ran already"):format(entry.tag,
+      done), file = entry.path, migration = entry.tag, hint = "restore those statements; what stands behind them may be "
+      .. "changed, and the next run goes on there" })
+  end
+  return done, row.state == "begun"
 end
 
 ---@param state "begun"|"done"
-function M.record(conn, tracking, hash, statement, state)
-  conn:exec(([[insert into %s as p (tracking, hash, statement, state) values ($1, $2, $3, $4)
-    on conflict (tracking, hash) do update set statement = $3, state = $4, at = now()]]):format(TABLE), tracking, hash,
-    statement, state)
+function M.record(conn, tracking, entry, digests, statement, state)
+  local done = state == "begun" and statement - 1 or statement
+  conn:exec(([[insert into %s as p (tracking, tag, statement, done_digest, state) values ($1, $2, $3, $4, $5)
+    on conflict (tracking, tag) do update set statement = $3, done_digest = $4, state = $5, at = now()]]):format(TABLE),
+    tracking, entry.tag, statement, digests[done], state)
 end
 
 ---Forgets a migration's progress, and takes the table and the schema away again when nothing else is in them.
-function M.clear(conn, tracking, hash)
-  conn:exec(("delete from %s where tracking = $1 and hash = $2"):format(TABLE), tracking, hash)
+function M.clear(conn, tracking, tag)
+  conn:exec(("delete from %s where tracking = $1 and tag = $2"):format(TABLE), tracking, tag)
   if conn:value(("select exists (select 1 from %s)"):format(TABLE)) then return end
   local alone = conn:value([[select count(*) = 1 from pg_catalog.pg_depend where refclassid = 'pg_catalog.pg_namespace'::regclass
     and refobjid = (select oid from pg_catalog.pg_namespace where nspname = 'migrator')]])

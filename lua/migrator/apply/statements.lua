@@ -47,9 +47,9 @@ end
 local function take_back(ctx, entry, statement, index)
   settle_index(ctx, statement, false)
   if index > 1 then
-    progress.record(ctx.conn, ctx.tracking.name, entry.hash, index - 1, "done")
+    progress.record(ctx.conn, ctx.tracking.name, entry, ctx.digests, index - 1, "done")
   else
-    progress.clear(ctx.conn, ctx.tracking.name, entry.hash)
+    progress.clear(ctx.conn, ctx.tracking.name, entry.tag)
   end
 end
 
@@ -70,10 +70,10 @@ local function run_noted(ctx, entry, statement, index, begun)
     conn:exec("begin")
   elseif idle and statement.kind ~= "control" then
     if settle_index(ctx, statement, begun) then return end
-    progress.record(conn, tracking, entry.hash, index, "begun")
+    progress.record(conn, tracking, entry, ctx.digests, index, "begun")
   end
   exec(ctx, statement)
-  if together or conn:status() == "idle" then progress.record(conn, tracking, entry.hash, index, "done") end
+  if together or conn:status() == "idle" then progress.record(conn, tracking, entry, ctx.digests, index, "done") end
   if together then conn:exec("commit") end
 end
 
@@ -97,7 +97,7 @@ local function finish(ctx, entry)
   conn:exec(tracking.lock)
   conn:exec(tracking_table.digest_check(tracking), tracking_table.digest(ctx.rows), "rows now: ")
   conn:exec(tracking.add, entry.hash, entry.when)
-  progress.clear(conn, tracking.name, entry.hash)
+  progress.clear(conn, tracking.name, entry.tag)
   conn:exec("commit")
 end
 
@@ -120,7 +120,8 @@ function M.run(ctx, segment)
   local list = entry:statements()
   kinds.mark(list)
   prepare(ctx)
-  local done, begun = progress.find(conn, ctx.tracking.name, entry.hash)
+  ctx.digests = progress.digests(list)
+  local done, begun = progress.find(conn, ctx.tracking.name, entry, ctx.digests)
   ctx.emit("migration", { entry = entry, statements = #list, resume = done > 0 and done + 1 or nil })
   local ok, err = pcall(function()
     if done == 0 and not begun and has_control(list) then conn:exec("begin") end
@@ -130,7 +131,7 @@ function M.run(ctx, segment)
   if not ok then
     if conn:status() ~= "closed" and conn:status() ~= "idle" then pcall(conn.exec, conn, "rollback") end
     local reached = conn:status() == "idle" and progress.is_kept(conn)
-      and progress.find(conn, ctx.tracking.name, entry.hash) or nil
+      and progress.find(conn, ctx.tracking.name, entry, ctx.digests) or nil
     if errors.is(err) then err.resume = reached and reached > 0 and { statement = reached + 1, of = #list } or nil end
     error(err, 0)
   end

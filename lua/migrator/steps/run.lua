@@ -15,8 +15,9 @@ return function(given)
       for key, value in pairs(opts.env or {}) do env[key] = value end
       local deadline = opts.timeout and clock.deadline(opts.timeout) or nil
       if ctx.deadline then deadline = math.min(deadline or ctx.deadline, ctx.deadline) end
-      local result = process.run { cmd = opts.cmd, cwd = opts.cwd, env = env, stdout = "inherit", stderr = "inherit",
+      local result = process.run { cmd = opts.cmd, cwd = opts.cwd, env = env, stdout = "capture", stderr = "stdout",
         deadline = deadline }
+      if (result.stdout or "") ~= "" then ctx.sink:write(ctx.sink.json_mode and "stderr" or "stdout", result.stdout) end
       if result.code ~= 0 then
         errors.raise("script", { message = ("%s ended with %s"):format(opts.cmd[1],
           result.code and "exit code " .. result.code or "signal " .. tostring(result.signal)) })
