@@ -132,7 +132,7 @@ local function state_of(found, outcome)
   end
   local failed = outcome.failed and outcome.failed.tag and 1 or 0
   return ("%d applied%s, %d pending; the database is at %s"):format(found.applied + #outcome.applied,
-    failed == 1 and (outcome.failed.error.resume and ", 1 failed part way" or ", 1 failed and rolled back") or "",
+    failed == 1 and (outcome.failed.error.part_way and ", 1 failed part way" or ", 1 failed and rolled back") or "",
       #outcome.pending - failed, last or "nothing")
 end
 

@@ -1,8 +1,10 @@
 ---What a user's script sees: the public API is what this file names.
+local blame = require "migrator.lib.blame"
 local ci = require "migrator.ci"
 local cjson = require "cjson"
 local clock = require "migrator.core.clock"
 local core_fs = require "migrator.core.fs"
+local closed = require "migrator.lib.closed"
 local db = require "migrator.db"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
@@ -49,21 +51,25 @@ local function make_db(config, run)
     if not run.conn or run.conn:status() == "closed" then run.conn = engine.connect(config, run.deadline) end
     return run.conn
   end
-  local out = { null = db.null, connect = function(target, opts)
+  local out = { null = db.null, connect = blame.guard(function(target, opts)
     return db.connect(target or require("migrator.config").need_url(config), opts)
-  end }
+  end, "db.connect") }
   for _, name in ipairs { "ping", "try_connect", "array", "json", "bytea", "ident", "literal" } do
-    out[name] = db[name]
+    out[name] = blame.guard(db[name], "db." .. name)
   end
   for _, name in ipairs { "exec", "script", "row", "value", "query", "transaction", "copy_in", "copy_out", "copy_rows",
     "batch",
     "notices" } do
-    out[name] = function(...)
+    out[name] = blame.guard(function(...)
       local session = conn()
       return session[name](session, ...)
-    end
+    end, "db." .. name, 1)
   end
-  function out.identity()
+  local transaction = out.transaction
+  out.transaction = function(fn, opts) -- it catches what fn raises: the line must be found before that
+    return transaction(type(fn) == "function" and blame.guard(fn) or fn, opts)
+  end
+  out.identity = blame.guard(function()
     local session = conn()
     local found = session:row([[select current_database() as database, current_user::text as user,
       pg_catalog.pg_is_in_recovery() as standby, (select rolsuper from pg_catalog.pg_roles where rolname = current_user) as superuser,
@@ -72,7 +78,7 @@ local function make_db(config, run)
       if found[key] == nil then found[key] = value end
     end
     return found
-  end
+  end)
   return out
 end
 
@@ -109,12 +115,14 @@ end
 ---@return table<string, any>
 function M.globals(config, sink, run)
   return {
-    db = make_db(config, run), journal = journal, proxy = proxy, process = process, http = http,
+    db = make_db(config, run), journal = journal, proxy = proxy, process = blame.guard_all(process, "process"),
+    http = blame.guard_all(http, "http"),
     json = { encode = sink_module.encode, decode = cjson.decode, null = cjson.null, array = sink_module.array },
-    env = make_env(config), log = make_log(sink), fs = core_fs, clock = clock, url = url, ci = ci,
+    env = make_env(config), log = make_log(sink), fs = blame.guard_all(core_fs, "fs"),
+    clock = clock, url = url, ci = ci,
     git = { changed = require("migrator.changes").detect }, seed = make_seed(config, sink, run),
-    pipeline = pipeline.make, steps = steps, policy = policy, confirm = make_confirm(), mask = mask.add, arg = run.args
-      or {},
+    pipeline = blame.guard(pipeline.make, "pipeline"), steps = closed("steps", blame.guard_all(steps, "steps")),
+    policy = policy, confirm = blame.guard_all(make_confirm(), "confirm"), mask = mask.add, arg = run.args or {},
   }
 end
 

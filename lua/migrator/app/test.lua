@@ -1,4 +1,5 @@
 ---migrator test: a project's own specs, inside this program, against a throw-away database that has its migrations.
+local blame = require "migrator.lib.blame"
 local db = require "migrator.db"
 local ephemeral = require "migrator.ephemeral"
 local errors = require "migrator.error"
@@ -11,20 +12,23 @@ local M = {}
 local function session_api(conn)
   return setmetatable({}, { __index = function(self, key)
     local method = db[key] == nil and conn[key]
-    if type(method) ~= "function" then return db[key] end
-    return function(first, ...)
+    if type(method) ~= "function" then
+      return type(db[key]) == "function" and blame.guard(db[key], "db." .. key) or db[key]
+    end
+    return blame.guard(function(first, ...)
       if rawequal(first, self) then return method(conn, ...) end
       return method(conn, first, ...)
-    end
+    end, "db." .. key, 1)
   end })
 end
 
 -- as_role("app_user", { ["app.tenant"] = "1" }, function(conn) … end): in a transaction that is always rolled back.
 local function role_api(conn)
-  return function(role, vars, fn)
+  return blame.guard(function(role, vars, fn)
     if fn == nil then vars, fn = nil, vars end
-    return conn:transaction(fn, { role = role, vars = vars, rollback = true })
-  end
+    return conn:transaction(type(fn) == "function" and blame.guard(fn) or fn,
+      { role = role, vars = vars, rollback = true })
+  end, "as_role")
 end
 
 ---@param config migrator.Config

@@ -111,6 +111,21 @@ local function prepare(ctx)
   progress.prepare(conn)
 end
 
+---Says how far it came, and what the next run makes of that.
+local function describe_failure(ctx, entry, list, err)
+  if not errors.is(err) then return err end
+  local conn = ctx.conn
+  local kept = conn:status() == "idle" and progress.is_kept(conn)
+  local reached = kept and progress.find(conn, ctx.tracking.name, entry, ctx.digests) or 0
+  local failed = list[reached + 1]
+  err.part_way = true
+  err.resume = reached > 0 and { statement = reached + 1, of = #list } or nil
+  if failed and is_concurrent(failed) then
+    err.hint = err.hint or "run again when the cause is mended; an INVALID index that was left is dropped first"
+  end
+  return err
+end
+
 ---@param ctx table
 ---@param segment migrator.Segment of one item
 ---@return table[] done { entry, elapsed }
@@ -130,10 +145,7 @@ function M.run(ctx, segment)
   end)
   if not ok then
     if conn:status() ~= "closed" and conn:status() ~= "idle" then pcall(conn.exec, conn, "rollback") end
-    local reached = conn:status() == "idle" and progress.is_kept(conn)
-      and progress.find(conn, ctx.tracking.name, entry, ctx.digests) or nil
-    if errors.is(err) then err.resume = reached and reached > 0 and { statement = reached + 1, of = #list } or nil end
-    error(err, 0)
+    error(describe_failure(ctx, entry, list, err), 0)
   end
   return { { entry = entry, elapsed = clock.now() - started } }
 end

@@ -36,6 +36,14 @@ function M.build(journal, rows, policy, gather, keep)
   plan.segments = #plan.problems == 0 and segments.build(pending, policy.tx,
     { keep = keep, committing = facts.committing,
     server_version = facts.server_version }) or {}
+  for _, segment in ipairs(plan.segments) do
+    for _, item in ipairs(segment.items) do
+      if item.count == 0 then
+        table.insert(plan.findings, { rule = "empty", severity = "warning", file = item.entry.path,
+          message = item.entry.tag .. " holds no statement: it is only recorded as applied" })
+      end
+    end
+  end
   for i = 2, #plan.segments do
     table.insert(plan.findings, { rule = "segment", severity = "info", message = "the run is committed in "
       .. #plan.segments .. " parts; part " .. i .. ": " .. (plan.segments[i].reason or "") })

@@ -1,10 +1,12 @@
 ---Policies: facts in, a decision out, no I/O. A script names a ready-made one or gives a function.
 ---`advice`: hints by SQLSTATE, shown where an error has none.
+local closed = require "migrator.lib.closed"
+
 local M = {
   advice = require("migrator.lib.advice").custom,
-  lock = require "migrator.policy.lock",
-  retry = require "migrator.policy.retry",
-  verify = require "migrator.policy.verify",
+  lock = closed("policy.lock", require "migrator.policy.lock"),
+  retry = closed("policy.retry", require "migrator.policy.retry"),
+  verify = closed("policy.verify", require "migrator.policy.verify"),
 }
 
-return M
+return closed("policy", M)

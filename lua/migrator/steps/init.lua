@@ -1,8 +1,10 @@
 ---The ready-made steps of a pipeline. Each is a function: options in, a step out.
+local closed = require "migrator.lib.closed"
+
 local M = {}
 
 for _, name in ipairs { "detect", "secret", "proxy", "wait", "migrate", "verify", "seed", "run", "report" } do
   M[name] = require("migrator.steps." .. name)
 end
 
-return M
+return closed("steps", M)

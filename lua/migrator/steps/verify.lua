@@ -1,13 +1,26 @@
 ---steps.verify { policy = policy.verify.strict }: layer 2: another reader of the journal on another connection.
+local errors = require "migrator.error"
 local options = require "migrator.steps.options"
+local policies = require "migrator.policy.verify"
+local suggest = require "migrator.lib.suggest"
 local verify = require "migrator.verify"
 
 local KNOWN = { policy = "function string", dir = "string", schema = "string", table = "string" }
+
+local function check_policy(policy)
+  if type(policy) ~= "string" or rawget(policies, policy) then return end
+  local names = {}
+  for name in pairs(policies) do names[#names + 1] = name end
+  table.sort(names)
+  errors.raise("script", { message = ("steps.verify: no policy %q"):format(policy), step = "verify",
+    hint = suggest.hint(policy, names) or table.concat(names, ", ") .. ", or a function" })
+end
 
 return function(given)
   local opts = options.check("verify", given, KNOWN)
   local policy = opts.policy
   opts.policy = nil
+  check_policy(policy)
   return {
     name = "verify", needs = { "dsn" }, gives = { "verified" }, options = opts,
     run = function(ctx)

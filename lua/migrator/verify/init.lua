@@ -72,7 +72,7 @@ local function find_policy(policy)
     return policy, "function"
   end
   policy = policy or "strict"
-  if not policies[policy] then
+  if rawget(policies, policy) == nil then
     errors.raise("config", { message = ("no verify policy %q"):format(tostring(policy)),
       hint = "count, set, strict, or a function" })
   end
