@@ -45,6 +45,18 @@ local function make_env(config)
     __newindex = function() error("env is read-only", 2) end })
 end
 
+---A transaction catches what fn raises, so the line is found before that.
+---@param transaction fun(fn: function, opts?: table): any
+function M.transaction(transaction)
+  local guarded = blame.guard(transaction)
+  return function(fn, opts)
+    if type(fn) ~= "function" then
+      error(("bad argument #1 to 'db.transaction' (function expected, got %s)"):format(type(fn)), 2)
+    end
+    return guarded(blame.guard(fn), opts)
+  end
+end
+
 ---`db` with the run's connection behind db.exec and its kin, opened when first used.
 local function make_db(config, run)
   local function conn()
@@ -57,18 +69,14 @@ local function make_db(config, run)
   for _, name in ipairs { "ping", "try_connect", "array", "json", "bytea", "ident", "literal" } do
     out[name] = blame.guard(db[name], "db." .. name)
   end
-  for _, name in ipairs { "exec", "script", "row", "value", "query", "transaction", "copy_in", "copy_out", "copy_rows",
-    "batch",
-    "notices" } do
+  for _, name in ipairs { "exec", "script", "row", "value", "query", "copy_in", "copy_out", "copy_rows",
+    "batch", "notices" } do
     out[name] = blame.guard(function(...)
       local session = conn()
       return session[name](session, ...)
     end, "db." .. name, 1)
   end
-  local transaction = out.transaction
-  out.transaction = function(fn, opts) -- it catches what fn raises: the line must be found before that
-    return transaction(type(fn) == "function" and blame.guard(fn) or fn, opts)
-  end
+  out.transaction = M.transaction(function(...) return conn():transaction(...) end)
   out.identity = blame.guard(function()
     local session = conn()
     local found = session:row([[select current_database() as database, current_user::text as user,

@@ -15,20 +15,22 @@ local function session_api(conn)
     if type(method) ~= "function" then
       return type(db[key]) == "function" and blame.guard(db[key], "db." .. key) or db[key]
     end
+    local name = key ~= "transaction" and "db." .. key or nil
     return blame.guard(function(first, ...)
       if rawequal(first, self) then return method(conn, ...) end
       return method(conn, first, ...)
-    end, "db." .. key, 1)
+    end, name, 1)
   end })
 end
 
 -- as_role("app_user", { ["app.tenant"] = "1" }, function(conn) … end): in a transaction that is always rolled back.
 local function role_api(conn)
-  return blame.guard(function(role, vars, fn)
+  local function as_role(role, vars, fn)
     if fn == nil then vars, fn = nil, vars end
     return conn:transaction(type(fn) == "function" and blame.guard(fn) or fn,
       { role = role, vars = vars, rollback = true })
-  end, "as_role")
+  end
+  return blame.guard(as_role)
 end
 
 ---@param config migrator.Config

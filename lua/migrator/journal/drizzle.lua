@@ -212,12 +212,9 @@ local function check_order(journal, now)
       journal:note("encoding", "warning", entry.path, nil,
         entry.path .. " is not valid UTF-8: as with Drizzle, U+FFFD stands for each invalid sequence")
     end
-    local number = number_of(entry.tag)
-    if (before and entry.idx ~= before.idx + 1) or (number and #entry.tag:match("^%d+") == 4
-      and number ~= entry.idx) then
+    if before and entry.idx ~= before.idx + 1 then
       journal:note("idx-order", "info", journal.path, entry.line,
-        ("%s has idx %d behind %d; the order of the array counts"):format(entry.tag, entry.idx, before and before.idx
-          or -1))
+        ("%s has idx %d behind %d; the order of the array counts"):format(entry.tag, entry.idx, before.idx))
     end
   end
 end

@@ -45,6 +45,12 @@ READY["08P01"] = function(err)
   end
 end
 
+READY["42601"] = function(err)
+  if contains(err, "multiple commands into a prepared statement") then
+    return "db.script (conn:script) takes several statements; db.exec takes one"
+  end
+end
+
 READY["53200"] = function(err)
   if contains(err, "shared memory") then
     return "raise max_locks_per_transaction on the server, or lock less at a time with --tx file"
@@ -58,7 +64,7 @@ READY["0A000"] = function(err)
 end
 
 READY["42P07"] = function(err)
-  if not err.migration then return nil end
+  if not err.migration or err.resume then return nil end
   return ("if the database has this from elsewhere, `migrator baseline %s` records the migration without running it")
     :format(err.migration)
 end

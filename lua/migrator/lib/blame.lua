@@ -48,7 +48,7 @@ end
 ---For message handlers, called at their end (a tail call): a typed error without a place gets the script's, and so
 ---does the text of an argument error.
 ---@param err any
----@param name? string what the script called
+---@param name? string what the script called; without it texts stay as they are
 ---@param shift? integer how many arguments ours has before the script's
 ---@return any err
 function M.place(err, name, shift)
@@ -57,11 +57,11 @@ function M.place(err, name, shift)
     local file, line = M.find(2)
     return errors.add(err, { file = file, line = line })
   end
-  local text = type(err) == "string" and strip(err, 3)
+  local text = name and type(err) == "string" and strip(err, 3)
   local file, line = M.find(2)
   if not text or not file then return err end
   text = text:gsub("^bad argument #(%d+) to '([^']*)'", function(number, called)
-    if not name or not (called == "?" or called:find("^migrator%.")) then return nil end
+    if not (called == "?" or called:find("^migrator%.")) then return nil end
     return ("bad argument #%d to '%s'"):format(math.max(1, math.tointeger(number) - (shift or 0)), name)
   end)
   return ("%s:%d: %s"):format(file, line, text)

@@ -24,7 +24,9 @@ end
 ---@param statement migrator.Statement
 function M.see(watcher, statement)
   local words = statement.words
-  if words:find("^CREATE TYPE") then
+  if words:find("^DROP TYPE") then
+    M.forget(watcher, statement)
+  elseif words:find("^CREATE TYPE") then
     local name = type_name(statement.text, "[Tt][Yy][Pp][Ee]%s+" .. NAME)
     if name then watcher.made[name] = true end
   elseif words:find("^ALTER TYPE") then
@@ -38,15 +40,44 @@ function M.see(watcher, statement)
   end
 end
 
+local DROP = "[Dd][Rr][Oo][Pp]%s+[Tt][Yy][Pp][Ee]%s+"
+-- Where a literal that equals a new value is surely no use of it.
+local NO_USE = {
+  "[Aa][Ss]%s+[Ee][Nn][Uu][Mm]%s*%b()",
+  "[Aa][Dd][Dd]%s+[Vv][Aa][Ll][Uu][Ee]%s+'[^']*'",
+  "[Ee][Xx][Ii][Ss][Tt][Ss]%s+'[^']*'",
+  "enumlabel%s*=%s*'[^']*'",
+  "[Tt][Ee][Xx][Tt]%s+[Dd][Ee][Ff][Aa][Uu][Ll][Tt]%s+'[^']*'",
+  "[Vv][Aa][Rr][Cc][Hh][Aa][Rr]%s*%b()%s*[Dd][Ee][Ff][Aa][Uu][Ll][Tt]%s+'[^']*'",
+}
+
 ---The added value that a statement uses, if it does.
 ---@param watcher table
 ---@param statement migrator.Statement
 ---@return { type: string, value: string }|nil
 function M.find_use(watcher, statement)
-  if #watcher.added == 0 then return nil end
+  if #watcher.added == 0 or statement.words:find("^COMMENT") then return nil end
   if statement.words:find("^ALTER TYPE") and statement.text:upper():find("ADD%s+VALUE") then return nil end
+  local text
   for _, added in ipairs(watcher.added) do
-    if statement.text:find("'" .. added.value .. "'", 1, true) then return added end
+    local literal = "'" .. added.value .. "'"
+    if statement.text:find(literal, 1, true) then
+      if not text then
+        text = statement.text
+        for _, pattern in ipairs(NO_USE) do text = text:gsub(pattern, " ") end
+      end
+      if text:find(literal, 1, true) then return added end
+    end
+  end
+end
+
+---A dropped type takes its values along.
+function M.forget(watcher, statement)
+  local name = type_name(statement.text, DROP .. "[Ii][Ff]%s+[Ee][Xx][Ii][Ss][Tt][Ss]%s+" .. NAME)
+    or type_name(statement.text, DROP .. NAME)
+  if not name then return end
+  for i = #watcher.added, 1, -1 do
+    if watcher.added[i].type == name then table.remove(watcher.added, i) end
   end
 end
 

@@ -33,6 +33,16 @@ function M.lines(text)
   return out
 end
 
+-- Of a script's error the frames between it and us say nothing to who wrote it.
+local function own_frames(traceback)
+  local out = {}
+  for _, line in ipairs(M.lines(traceback)) do
+    local ours = line:find("^%s*%[C%]:") or line:find("^%s*migrator:") or line:find("^%s*%(%.%.%.tail calls%.%.%.%)")
+    if not ours then out[#out + 1] = line end
+  end
+  return #out > 1 and table.concat(out, "\n") or nil
+end
+
 ---@param err migrator.Error
 ---@param verbose boolean
 ---@return string[] lines, the first without `error:`
@@ -46,7 +56,8 @@ function M.format(err, verbose)
   add_field(out, "state", err.state)
   add_field(out, "log", err.log)
   if err.traceback and (verbose or err.code == "internal" or err.code == "script") then
-    add_field(out, "traceback", err.traceback)
+    local whole = verbose or err.code ~= "script"
+    add_field(out, "traceback", whole and err.traceback or own_frames(err.traceback))
   end
   return out
 end

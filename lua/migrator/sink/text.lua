@@ -43,9 +43,13 @@ end
 
 local LEVEL = { WARNING = "warning", NOTICE = "notice", INFO = "info", LOG = "debug", DEBUG = "debug" }
 
-function HANDLERS.notice(sink, data)
+---The same words again say nothing new: a table dropped and made anew in ten files would fill the screen.
+function HANDLERS.notice(sink, data, run)
+  local text = data.message .. (data.detail and " (" .. data.detail .. ")" or "")
+  if run.told[text] and not sink.verbose then return end
+  run.told[text] = true
   sink:diagnostic(LEVEL[data.severity] or "notice",
-    (data.entry and data.entry.tag .. ": " or "") .. data.message .. (data.detail and " (" .. data.detail .. ")" or ""))
+    (data.entry and data.entry.tag .. ": " or "") .. text:gsub("\n", "\n  "))
 end
 
 function HANDLERS.warning(sink, data) sink:diagnostic("warning", data.message) end
@@ -73,7 +77,7 @@ end
 ---@param clock fun(): number
 ---@return fun(name: string, data: table)
 function M.subscribe(sink, clock)
-  local run = { number = 0, clock = clock, started = clock() }
+  local run = { number = 0, clock = clock, started = clock(), told = {} }
   return function(name, data)
     if name == "begin" then run.total = data.total end
     local handler = HANDLERS[name]

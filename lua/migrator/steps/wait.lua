@@ -18,10 +18,16 @@ local function budget(given, every, timeout)
   return { every = out.every or every, timeout = out.timeout or timeout }
 end
 
+-- How long it was tried is part of what happened.
+local function tell(err, seconds, tries)
+  local said = ("gave up after %s (%d %s)"):format(duration.format(seconds), tries, tries == 1 and "try" or "tries")
+  err.detail = err.detail and err.detail .. "\n" .. said or said
+end
+
 local function wait_database(ctx, config, limits)
   local deadline = clock.deadline(limits.timeout)
   if ctx.deadline then deadline = math.min(deadline, ctx.deadline) end
-  local tries, pause = 0, FIRST_PAUSE
+  local started, tries, pause = clock.now(), 0, FIRST_PAUSE
   while true do
     tries = tries + 1
     local ok, result = pcall(function()
@@ -41,6 +47,7 @@ local function wait_database(ctx, config, limits)
     if not worth or clock.now() + pause > deadline then
       failure.name_deadline(result, clock.now() >= deadline and deadline ~= ctx.deadline and deadline or nil,
         limits.timeout, "steps.wait: database.timeout")
+      if worth then tell(result, clock.now() - started, tries) end
       error(result, 0)
     end
     clock.sleep(pause)

@@ -31,6 +31,17 @@ describe("plan.enums", function()
     end
   end)
 
+  it("does not take a literal for a use that cannot be one", function()
+    for _, text in ipairs { "create type other as enum ('ok', 'x')", "do $$ begin create type other as enum('ok'); end $$",
+      "comment on type mood is 'ok'", "create table t (c text default 'ok' not null)",
+      "create table t (c varchar(20) DEFAULT 'ok')",
+      "do $$ begin if not exists (select 1 from pg_enum e where e.enumlabel = 'ok') then "
+        .. "alter type mood add value 'ok'; end if; end $$" } do
+      assert.is_nil(use { ADD, text }, text)
+    end
+    assert.is_nil(use { ADD, "drop type if exists public.mood", "create table t (m mood default 'ok')" })
+  end)
+
   it("takes the value that is added, not its neighbour", function()
     local add = "alter type mood add value 'ok' before 'sad'"
     assert.is_nil(use { add, "insert into t values ('sad')" })
