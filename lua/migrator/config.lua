@@ -19,6 +19,7 @@ local CONVERT = {}
 
 function CONVERT.string(option, value, origin)
   if type(value) ~= "string" then fail(option, value, origin, "a text") end
+  if value == "" and option.name == "dir" then fail(option, value, origin, "a folder") end
   return value
 end
 
@@ -62,7 +63,9 @@ end
 
 local function unknown(key, path)
   local names = {}
-  for name in pairs(options.by_name) do names[#names + 1] = name end
+  for _, option in ipairs(options.list) do
+    if option.file ~= false then names[#names + 1] = option.name end
+  end
   local near = suggest.nearest(key, names)
   errors.raise("config", { message = ("unknown setting %q"):format(key), file = path,
     hint = near and ('did you mean "%s"?'):format(near) or nil })
@@ -123,9 +126,9 @@ end
 
 local function find_folder()
   for _, folder in ipairs(FOLDERS) do
-    if fs.find(folder .. "/meta/_journal.json") then return folder end
+    if fs.find(folder .. "/meta/_journal.json") then return folder, "found" end
   end
-  return "migrations"
+  return "migrations", "default"
 end
 
 ---@param given table<string, any> what the command line says
@@ -147,7 +150,7 @@ function M.resolve(given)
     if environment[variable] and environment[variable] ~= "" then set(self, option, environment[variable], variable) end
     if given[option.name] ~= nil then set(self, option, given[option.name], options.flag(option)) end
   end
-  if not self.values.dir then self.values.dir, self.origins.dir = find_folder(), "found" end
+  if not self.values.dir then self.values.dir, self.origins.dir = find_folder() end
   self.values.environment, self.values.origins = environment, self.origins
   self.values.project, self.values.env_file = path or false, env_file or false
   return setmetatable({ values = self.values }, Config)
@@ -169,6 +172,14 @@ function M.with(config, overrides, origin)
     set({ values = values, origins = origins }, option, value, origin)
   end
   return setmetatable({ values = values }, Config)
+end
+
+---Where a journal was looked for in vain, for a hint; nil when the folder was named or found.
+---@param config migrator.Config
+---@return string|nil
+function M.find_candidates(config)
+  if config.origins.dir ~= "default" then return nil end
+  return "looked for meta/_journal.json in " .. table.concat(FOLDERS, ", ")
 end
 
 ---The URL, or an error that says where it was looked for. An empty one is none.

@@ -48,8 +48,8 @@ local function startup_options(opts, asked)
 end
 
 local TRANSACTION = { role = true, vars = true, isolation = true, read_only = true, rollback = true }
-local CONNECT = { connect_timeout = true, deadline = true, lock_timeout = true, statement_timeout = true, override = true,
-  application_name = true, idle_in_transaction_session_timeout = true }
+local CONNECT = { connect_timeout = true, deadline = true, lock_timeout = true, statement_timeout = true,
+  override = true, application_name = true, idle_in_transaction_session_timeout = true }
 
 ---A misspelt option would be a limit that does not hold, or a role that is not taken.
 local function check_options(what, given, known)

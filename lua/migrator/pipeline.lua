@@ -39,10 +39,10 @@ local function to_step(value, position)
   return value
 end
 
-local made = 0
+local count_made = 0
 
 ---How many pipelines were made so far: one that was made and not returned is a mistake.
-function M.made() return made end
+function M.made() return count_made end
 
 local SPEC_KEYS = { "name", "deadline", "steps" }
 
@@ -63,7 +63,7 @@ end
 function M.make(spec)
   if type(spec) ~= "table" then error("pipeline takes a table", 2) end
   check_keys(spec)
-  made = made + 1
+  count_made = count_made + 1
   local list = spec.steps or spec
   local self = setmetatable({ name = spec.name or "pipeline", deadline = spec.deadline, steps = {} }, Pipeline)
   for position, value in ipairs(list) do self.steps[position] = to_step(value, position) end

@@ -47,9 +47,13 @@ local function full_name(busted, element)
   return table.concat(names, " ")
 end
 
-local function place(trace, element)
+local function place(trace, element, message)
   local at = trace and trace.currentline and trace or element.trace
   if not at or not at.short_src then return element.name end
+  if at.short_src:find("lib[./]blame") then -- where it was raised again; the text has the spec's line
+    local file, line = tostring(message):match("^([^\n:]+):(%d+):")
+    if file then return file, math.tointeger(line) end
+  end
   return at.short_src, at.currentline
 end
 
@@ -64,7 +68,7 @@ end
 
 function Tally:fail(busted, element, kind, message, trace)
   self:set(element, "failed")
-  local file, line = place(trace, element)
+  local file, line = place(trace, element, message)
   self.failures[#self.failures + 1] = { name = full_name(busted, element), file = file, line = line, kind = kind,
     message = type(message) == "string" and message or tostring(message) }
   if host.signal() then busted.skipAll = true end

@@ -13,7 +13,7 @@ local MADE = "<!-- Made by `make docs`; edits here are lost. -->\n"
 local MEANING = {
   { 0, "done, or nothing to do" },
   { 1, "a migration, a seed or the verification failed, or journal and database disagree: a person looks" },
-  { 2, "command line, configuration, journal or script is wrong; the database was not touched" },
+  { 2, "command line, configuration, journal or script is wrong; nothing was changed by what failed" },
   { 3, "a defect of migrator: please report it" },
   { 4, "database or proxy not reachable, or a deadline passed: try again" },
   { 5, "somebody else held a lock for too long; nothing changed: try again" },

@@ -48,6 +48,12 @@ describe("migrator test", function()
     assert.matches("FAILED spec/widget_spec.lua:14: widgets is wrong", ran.stdout, 1, true)
   end)
 
+  it("names the spec's line when a statement fails", function()
+    local ran = cli.run { "test", cwd = project 'it("is wrong", function() db.exec "select 1/0" end)' }
+    assert.matches("FAILED spec/widget_spec.lua:14: widgets is wrong", ran.stdout, 1, true)
+    assert.matches("spec/widget_spec.lua:14: division by zero", ran.stdout, 1, true)
+  end)
+
   it("counts an error in a setup and a file that does not load as failed", function()
     local dir = project 'describe("x", function() setup(function() error("no") end) it("y", function() end) end)'
     assert.equal("2 passed, 1 failed, 0 skipped", last_line(cli.run({ "test", cwd = dir }).stdout))

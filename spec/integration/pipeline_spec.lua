@@ -82,6 +82,42 @@ describe("a script", function()
     assert.matches("DATABASE_URL is not set", ran.stderr, 1, true)
   end)
 
+  it("names the script's line when a statement fails", function()
+    local env = { DATABASE_URL = pg.database() }
+    local ran = run("local x = 1\ndb.exec 'select 1/0'", { env = env })
+    assert.same({ 1, 1 }, { ran.code, (ran.stderr:find("error: pipeline.lua:2: division by zero", 1, true)) })
+    ran = run("db.transaction(function(conn)\n  conn:exec 'select 1/0'\nend)", { env = env })
+    assert.matches("error: pipeline.lua:2: division by zero", ran.stderr, 1, true)
+    ran = run("\nfs.read '/does/not/exist'")
+    assert.matches("error: pipeline.lua:2: cannot read /does/not/exist", ran.stderr, 1, true)
+  end)
+
+  it("names the script's line when an argument is wrong", function()
+    local env = { DATABASE_URL = pg.database() }
+    assert.matches("^error: pipeline.lua:2: bad argument #1 to 'db.exec'", run("\ndb.exec()", { env = env }).stderr)
+    assert.matches("^error: pipeline.lua:2: bad argument #1 to 'quote_ident'", run("\ndb.ident()").stderr)
+    assert.matches("^error: pipeline.lua:1: bad argument #1 to 'db.transaction'",
+      run("db.transaction()", { env = env }).stderr)
+    assert.matches("^error: pipeline.lua:2: mine", run("db.transaction(function()\nerror 'mine' end)",
+      { env = env }).stderr)
+  end)
+
+  it("shows the script's frames in a traceback, and all with --verbose", function()
+    local ran = run("local function boom() local t = nil; return t.x end\nboom()")
+    assert.is_nil(ran.stderr:find("[C]", 1, true))
+    local dir = tmp.dir { ["s.lua"] = "error 'boom'" }
+    assert.matches("[C]: in function 'error'", cli.run { "--verbose", "s.lua", cwd = dir }.stderr, 1, true)
+  end)
+
+  it("refuses names that are not there", function()
+    local ran = run("return pipeline { steps.migrat {} }")
+    assert.equal(2, ran.code)
+    assert.matches("error: pipeline.lua:1: there is no steps.migrat\n", ran.stderr, 1, true)
+    assert.matches("did you mean steps.migrate?", ran.stderr, 1, true)
+    assert.matches("did you mean policy.verify.strict?", run("return policy.verify.strct").stderr, 1, true)
+    assert.matches('no policy "strct"', run("return steps.verify { policy = 'strct' }").stderr, 1, true)
+  end)
+
   it("raises typed errors that it can look at", function()
     local ran = run([[local ok, err = pcall(db.exec, "select 1/0") print(ok, err.code, err.sqlstate, err.statement)]],
       { env = { DATABASE_URL = pg.database() } })

@@ -110,6 +110,10 @@ describe("seed.run", function()
     assert.truthy(err.file:find("1_owner.csv$"))
     assert.equal(4, err.line)
     assert.truthy(err.message:find("column id"))
+    tier["a/1_owner.csv"] = "id,nmae\n1,two\n"
+    err = failure(seed, tier)
+    assert.matches('has no column "nmae"', err.message, 1, true)
+    assert.same({ "1_owner.csv", 1 }, { err.file:match("[^/]+$"), err.line })
     err = failure(seed, { ["a/tier.lua"] = ONCE:format(""),
       ["a/1_owner.jsonl"] = '{"id":1,"name":"a"}\n\n{"id":"x","name":"b"}\n' })
     assert.equal(3, err.line)

@@ -39,9 +39,10 @@ function M.find(conn, tracking, entry, digests)
   if not row then return 0, false end
   local done = row.state == "begun" and row.statement - 1 or row.statement
   if digests[done] ~= row.done_digest then
-    errors.raise("checksum", { message = ("%s was edited in its first %d statement(s), which ran already"):format(entry.tag,
-      done), file = entry.path, migration = entry.tag, hint = "restore those statements; what stands behind them may be "
-      .. "changed, and the next run goes on there" })
+    errors.raise("checksum", {
+      message = ("%s was edited in its first %d statement(s), which ran already"):format(entry.tag, done),
+      file = entry.path, migration = entry.tag,
+      hint = "restore those statements; what stands behind them may be changed, and the next run goes on there" })
   end
   return done, row.state == "begun"
 end

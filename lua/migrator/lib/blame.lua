@@ -61,7 +61,7 @@ function M.place(err, name, shift)
   local file, line = M.find(2)
   if not text or not file then return err end
   text = text:gsub("^bad argument #(%d+) to '([^']*)'", function(number, called)
-    if not (called == "?" or called:find("^migrator%.")) then return nil end
+    if not (called == "?" or called == "method" or called:find("^migrator%.")) then return nil end
     return ("bad argument #%d to '%s'"):format(math.max(1, math.tointeger(number) - (shift or 0)), name)
   end)
   return ("%s:%d: %s"):format(file, line, text)

@@ -1,4 +1,5 @@
 ---Tables of names for scripts: one that is not there is an error, not a nil that fails somewhere else.
+local blame = require "migrator.lib.blame"
 local errors = require "migrator.error"
 local suggest = require "migrator.lib.suggest"
 
@@ -13,7 +14,8 @@ return function(label, names)
     for name in pairs(self) do list[#list + 1] = name end
     table.sort(list)
     local near = suggest.nearest(key, list)
-    errors.raise("script", { message = ("there is no %s.%s"):format(label, key),
+    local file, line = blame.find(2)
+    errors.raise("script", { file = file, line = line, message = ("there is no %s.%s"):format(label, key),
       hint = near and ("did you mean %s.%s?"):format(label, near) or "there is: " .. table.concat(list, ", ") })
   end })
 end

@@ -67,13 +67,25 @@ local function send_rows(conn, source, target, info)
   return conn:copy_rows(target, source.columns, function() return source:next(info) end)
 end
 
+-- What is wrong with the names of a CSV file stands in its first line.
+local function check_header(info, source)
+  local ok, err = pcall(values.check_columns, info, source.columns)
+  if ok then return end
+  local reader = source.reader
+  if reader and reader.format == "csv" and reader.header == source.columns and reader.opts.header ~= false
+    and not reader.opts.columns then
+    errors.add(err, { file = reader.path, line = 1 })
+  end
+  error(err, 0)
+end
+
 ---@param conn migrator.Conn
 ---@param source migrator.SeedSource
 ---@param target string quoted
 ---@param info migrator.SeedTable
 ---@return integer rows
 local function fill(conn, source, target, info)
-  values.check_columns(info, source.columns)
+  check_header(info, source)
   local ok, result = pcall(source.raw and send_raw or send_rows, conn, source, target, info)
   if ok then return result end
   error(annotate(result, source, info), 0)
@@ -97,7 +109,7 @@ end
 local number = 0
 
 local function stage(conn, source, info)
-  values.check_columns(info, source.columns)
+  check_header(info, source)
   number = number + 1
   local name = "migrator_seed_" .. number
   conn:exec(("create temporary table %s on commit drop as select %s from %s with no data"):format(name,
@@ -227,7 +239,7 @@ end
 
 local function check(name, opts, info, source)
   if #opts.key == 0 then errors.raise("seed", ("upsert into %s: key wants at least one column"):format(name)) end
-  values.check_columns(info, source.columns)
+  check_header(info, source)
   for _, list in ipairs { opts.key, opts.update } do
     values.check_columns(info, #list > 0 and list or opts.key)
     for _, column in ipairs(list) do

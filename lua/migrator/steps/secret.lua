@@ -16,7 +16,8 @@ function SOURCES.env(name, ctx)
   local value = ctx.config.environment[name]
   if not value or value == "" then
     local on_github = ctx.config.environment.GITHUB_ACTIONS == "true"
-    errors.raise("config", { message = ("the environment variable %s is %s"):format(name, value and "empty" or "not set"),
+    errors.raise("config", { message = ("the environment variable %s is %s"):format(name,
+      value and "empty" or "not set"),
       hint = on_github and ("give it to the step: `env: %s: ${{ secrets.%s }}`"):format(name, name)
         or ("set %s in the environment or in .env"):format(name) })
   end

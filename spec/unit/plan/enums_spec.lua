@@ -32,7 +32,8 @@ describe("plan.enums", function()
   end)
 
   it("does not take a literal for a use that cannot be one", function()
-    for _, text in ipairs { "create type other as enum ('ok', 'x')", "do $$ begin create type other as enum('ok'); end $$",
+    for _, text in ipairs { "create type other as enum ('ok', 'x')",
+      "do $$ begin create type other as enum('ok'); end $$",
       "comment on type mood is 'ok'", "create table t (c text default 'ok' not null)",
       "create table t (c varchar(20) DEFAULT 'ok')",
       "do $$ begin if not exists (select 1 from pg_enum e where e.enumlabel = 'ok') then "
