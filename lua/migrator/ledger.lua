@@ -1,7 +1,7 @@
 ---Tracking rows changed on purpose: the one way in which baseline and repair write. In one transaction, behind the
 ---same fence as a run: the table is locked and must still hold what was looked at.
 local errors = require "migrator.error"
-local progress = require "migrator.apply.progress"
+local progress = require "migrator.progress"
 local tracking_table = require "migrator.tracking"
 
 local M = {}

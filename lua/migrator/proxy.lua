@@ -188,7 +188,7 @@ function Proxy:wait_ready(deadline)
     if not ran and (errors.is(ok, "interrupted") or not status) then error(ok, 0) end
     if status then raise_exit(self, status, not ran and ok or nil) end
     if ok then return self end
-    reason = why
+    if not reason or clock.now() < last then reason = why end -- a probe cut short by the deadline says only that
     self.child:try_wait(math.min(last, clock.now() + every)) -- sleeps, but not through its exit
   until clock.now() >= last
   local status = self.child:status()

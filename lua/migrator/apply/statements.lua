@@ -6,7 +6,7 @@ local concurrent = require "migrator.apply.concurrent"
 local errors = require "migrator.error"
 local kinds = require "migrator.plan.kinds"
 local locate = require "migrator.apply.locate"
-local progress = require "migrator.apply.progress"
+local progress = require "migrator.progress"
 local tracking_table = require "migrator.tracking"
 
 local M = {}
