@@ -11,14 +11,15 @@ typedef enum token { TOKEN_OTHER, TOKEN_WORD, TOKEN_QUOTED_NAME, TOKEN_SEMICOLON
 typedef enum neighbour { AFTER_ANY, AFTER_BEGIN, AFTER_STATEMENT } neighbour;
 
 /* What the scanner remembers of one statement. psql knows a routine by the first four identifiers alone; `initials` are
- * theirs, of the five words CREATE OR REPLACE FUNCTION PROCEDURE, and 0 for any other. */
+ * theirs (in a body, of the statement there), of the five words CREATE OR REPLACE FUNCTION PROCEDURE, and 0 for any
+ * other. */
 typedef struct progress {
   mig_statement *statement;
   bool begun;
   bool leading; /* nothing but words so far */
   size_t end;   /* of the last token */
   size_t parens;
-  bool in_body; /* of BEGIN ATOMIC … END */
+  size_t bodies; /* of BEGIN ATOMIC … END, one in the other */
   mig_split_problem paren, body;
   size_t identifiers;
   char initials[4];
@@ -231,21 +232,28 @@ static bool makes_routine(const char initials[4]) {
 }
 
 /* The END of a body stands where a statement could start. That of a CASE never does, nor does an "end" that is a name.
- */
+ * A routine within a body is nothing that a server runs, but the grammar has it. */
 static void see_word(const mig_split *split, progress *now, size_t length) {
   const char *text = split->text + split->at;
   neighbour previous = now->previous;
+  bool starts = now->bodies && previous == AFTER_STATEMENT;
   now->previous = AFTER_ANY;
+  if (starts) {
+    now->identifiers = 0;
+    memset(now->initials, 0, sizeof now->initials);
+  }
   if (now->identifiers < sizeof now->initials) now->initials[now->identifiers++] = initial(text, length);
-  if (now->parens || !makes_routine(now->initials)) return;
-  if (now->in_body) {
-    if (previous == AFTER_STATEMENT && is_word(text, length, "end")) now->in_body = false;
+  if (now->parens) return;
+  if (starts && is_word(text, length, "end")) {
+    now->bodies--;
+  } else if (!makes_routine(now->initials)) {
+    return;
   } else if (previous == AFTER_BEGIN && is_word(text, length, "atomic")) {
-    now->in_body = true;
+    now->bodies++;
     now->previous = AFTER_STATEMENT;
   } else if (is_word(text, length, "begin")) {
     now->previous = AFTER_BEGIN;
-    now->body = here(split, MIG_SPLIT_BODY);
+    if (!now->bodies) now->body = here(split, MIG_SPLIT_BODY);
   }
 }
 
@@ -312,7 +320,7 @@ bool mig_split_next(mig_split *split, mig_statement *statement) {
       advance(split, space);
     } else if (c == '\\') {
       skip_meta_command(split);
-    } else if (c == ';' && !now.parens && !now.in_body) {
+    } else if (c == ';' && !now.parens && !now.bodies) {
       advance(split, split->at + 1);
       if (now.begun) return finish(&now);
     } else {
@@ -320,6 +328,6 @@ bool mig_split_next(mig_split *split, mig_statement *statement) {
     }
   }
   if (now.parens) note(split, now.paren);
-  if (now.in_body) note(split, now.body);
+  if (now.bodies) note(split, now.body);
   return now.begun && finish(&now);
 }

@@ -1,0 +1,1 @@
+create or replace function f() returns int begin atomic create or replace function f() returns int begin atomic selectae;end;create function f(¨) returns int begin atomic  end;selectae;end;create function f(¨) returns int begin atomic  end;
