@@ -13,10 +13,38 @@ local core = {}
 ---@return migrator.Conn
 function core.open(keywords, deadline) end
 
+---Opens a session on a thread of its own.
+---Raises `internal`.
+---@param keywords table<string, string> for libpq
+---@param deadline? number
+---@return migrator.Later
+function core.open_later(keywords, deadline) end
+
+---A session that is being opened.
+---@class migrator.Later
+local Later = {}
+
+---Waits for the session. Once.
+---Raises `connect`, `timeout`, `interrupted`.
+---@return migrator.Conn
+function Later:take() end
+
+---Does without it.
+function Later:close() end
+
 ---Asks whether a server takes connections.
 ---@param keywords table<string, string>
 ---@return "accepting"|"rejecting"|"no answer"|"bad parameters"
 function core.ping(keywords) end
+
+---Finds the record of a CSV file that the server calls line `line`, or the row-th.
+---@param path string
+---@param header boolean the first record is no row
+---@param line? integer as in "COPY t, line 3"
+---@param row? integer
+---@return integer? row from 1; the header is 0
+---@return integer? line where the record begins
+function core.locate_csv(path, header, line, row) end
 
 ---Takes a conninfo text apart. Why it cannot be is not said: the reason may quote a password.
 ---@param text string
@@ -27,4 +55,4 @@ function core.parse_conninfo(text) end
 ---@return string[]
 function core.keywords() end
 
-return core
+return core, { ["migrator.later"] = Later }

@@ -201,6 +201,13 @@ function db.ident(name) end
 ---@return string
 function db.literal(text) end
 
+---A CSV file that is not `a,b` with a header.
+---@class migrator.CopyFile
+---@field columns? string[] default: those that the header names, else all of the table
+---@field header? boolean the first record holds names (true)
+---@field delimiter? string one character (`,`)
+---@field null? string what stands for NULL where it is not quoted (default: nothing)
+
 ---A session. `local conn <close>` closes it.
 ---@class migrator.Conn
 local Conn = {}
@@ -258,12 +265,23 @@ function Conn:copy_in(sql) end
 ---@return migrator.CopyOut
 function Conn:copy_out(sql) end
 
----Copies rows into a table. Raises as `exec`; then no row is in.
+---Copies rows into a table, in constant memory. Raises as `exec`, with the `row`; then no row is in.
 ---@param table_name string quoted where it must be
 ---@param columns string[]
 ---@param rows any[][]|fun(): any[]? a list, or an iterator
 ---@return integer rows
 function Conn:copy_rows(table_name, columns, rows) end
+
+---Copies a CSV file into a table, at the speed at which the server takes it; the server reads it.
+---Raises as `exec`, with `file`, `line` and `row`; then no row is in.
+---```lua
+---conn:copy_file("plans", "plans.csv", { delimiter = ";" })
+---```
+---@param table_name string quoted where it must be
+---@param path string
+---@param options? migrator.CopyFile
+---@return integer rows
+function Conn:copy_file(table_name, path, options) end
 
 ---Begins a batch: statements sent without waiting for each answer.
 ---@return migrator.Batch
@@ -352,6 +370,35 @@ function CopyIn:write(data) end
 ---Sends one row in text format, its values converted like parameters. Raises as `write`.
 ---@param ... migrator.Parameter
 function CopyIn:row(...) end
+
+---Sends one row, the first `width` values, unless one of them has no text or there are more. Raises as `write`.
+---@param list any[]
+---@param width integer
+---@return boolean sent
+function CopyIn:values(list, width) end
+
+---Sends one row, the fields with these names, unless one has no text or there are more or fewer. Raises as `write`.
+---@param record table<string, any>
+---@param names string[]
+---@return boolean sent
+function CopyIn:fields(record, names) end
+
+---Says what `json_lines` makes of each line.
+---@param names string[] the keys that every line has, in the order of the columns
+---@param forms ("plain"|"number"|"raw"|"vector"|"array"|"arrays")[] of each column; raw is json, arrays are of json
+function CopyIn:json_columns(names, forms) end
+
+---Sends lines of JSON as rows, and stops before one that is not as `json_columns` says. Raises as `write`.
+---@param text string whole lines
+---@param from integer the byte to begin at
+---@return integer behind the byte behind the lines that were sent
+---@return integer rows
+---@return integer lines blank ones too
+function CopyIn:json_lines(text, from) end
+
+---Sends a file's bytes as they are. Raises as `write`; `usage` for a line that would end the COPY early.
+---@param path string
+function CopyIn:csv_file(path) end
 
 ---Ends the COPY. Raises `sql` when a row is refused; then none is in.
 ---@return integer rows

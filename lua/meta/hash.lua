@@ -22,4 +22,12 @@ function hash.sha256(data) end
 ---@return string
 function hash.random_hex(bytes) end
 
+---Reads `TAG.sql` for each tag, and counts the `.sql` files of the folder: -1 when it cannot be read.
+---@param dir string
+---@param tags string[]
+---@return (string|false)[] hashes SHA-256; false where the file is missing, unreadable, not UTF-8 or holds a NUL
+---@return integer[] sizes
+---@return integer files
+function hash.texts(dir, tags) end
+
 return hash

@@ -5,6 +5,7 @@
 ---@field needs? string[] given by an earlier step or by the configuration, such as "dsn"
 ---@field gives? string[]
 ---@field check? fun(ctx: migrator.Context) looks at its options before anything runs
+---@field early? fun(ctx: migrator.Context) begins what may take long while the step before it runs; `run` must do without
 ---@field run fun(ctx: migrator.Context)
 ---@field undo? fun(ctx: migrator.Context, err: migrator.Error?) runs when the pipeline ends, last step first
 ---@field always? boolean runs after the others, whatever became of them

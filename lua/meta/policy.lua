@@ -37,7 +37,7 @@ policy.retry = {}
 ---@return fun(attempt: integer): number? seconds nil: give up
 function policy.retry.backoff(options) end
 
----Returns a policy that tries again on lock_timeout and deadlock: there all was rolled back.
+---Returns a policy that tries again on lock_timeout, deadlock and after giving way to others: there all was rolled back.
 ---@param options? migrator.BackoffOptions
 ---@return fun(err: migrator.Error, attempt: integer): number? seconds nil: give up
 function policy.retry.lock(options) end
@@ -45,6 +45,32 @@ function policy.retry.lock(options) end
 ---Never tries again.
 ---@return nil
 function policy.retry.none() end
+
+---When to give way to the sessions that wait behind a statement of ours: it is cancelled, rolled back and tried again.
+---@class migrator.policy.victims
+policy.victims = {}
+
+---@class migrator.VictimsFacts
+---@field sessions integer how many wait behind us
+---@field longest number seconds that the first of them has waited
+---@field elapsed number seconds of our statement
+---@field migration string? tag
+---@field blockers table[] who is in our way: pid, user, application, state, query, age (seconds), modes
+
+---@alias migrator.VictimsPolicy fun(facts: migrator.VictimsFacts): boolean?
+
+---@class (exact) migrator.VictimsLimit
+---@field seconds number that the first of them may wait
+---@field sessions? integer how many it takes, 1
+
+---Gives way when enough sessions wait and the first of them has waited for too long.
+---@param options migrator.VictimsLimit
+---@return migrator.VictimsPolicy
+function policy.victims.limit(options) end
+
+---Never gives way.
+---@return boolean
+function policy.victims.none() end
 
 ---What counts as verified.
 ---@class migrator.policy.verify
@@ -97,4 +123,4 @@ function policy.verify.set(facts) end
 ---@return migrator.VerifyFinding[]
 function policy.verify.strict(facts) end
 
-return policy, { ["policy.lock"] = policy.lock, ["policy.retry"] = policy.retry, ["policy.verify"] = policy.verify }
+return policy, { ["policy.lock"] = policy.lock, ["policy.retry"] = policy.retry, ["policy.victims"] = policy.victims, ["policy.verify"] = policy.verify }

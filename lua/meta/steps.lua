@@ -49,6 +49,10 @@ local steps = {}
 ---@field orphans? "forgotten"|"refuse"|"allow"
 ---@field wait? migrator.Duration for another run's lock
 ---@field tries? integer
+---@field retry? fun(err: migrator.Error, attempt: integer): number? such as policy.retry.lock { tries = 5 }; before `tries`
+---@field lock_first? boolean every lock of a transaction before its first statement, or none
+---@field victims? migrator.Duration|migrator.VictimsPolicy when to give way to sessions that wait behind ours
+---@field snapshot_timeout? migrator.Duration how long CONCURRENTLY may wait for older transactions
 ---@field schema? string of the tracking table
 ---@field table? string the tracking table
 ---@field expect_changes? boolean nothing pending is an error

@@ -1,12 +1,14 @@
 ---Sessions: the Lua half of the module `db`. The C half knows libpq; this one knows what we want of a session.
-local advice = require "migrator.lib.advice"
+local lazy = require "migrator.lib.lazy"
+local advice = lazy.require "migrator.lib.advice"
 local cjson = require "cjson"
 local clock = require "migrator.core.clock"
 local core = require "migrator.core.db"
+local copying = lazy.require "migrator.lib.copying"
 local duration = require "migrator.lib.duration"
 local errors = require "migrator.error"
 local sql = require "migrator.core.sql"
-local suggest = require "migrator.lib.suggest"
+local suggest = lazy.require "migrator.lib.suggest"
 local url = require "migrator.lib.url"
 
 local M = { null = core.null, ping = nil }
@@ -71,33 +73,56 @@ end
 ---@field statement_timeout? number seconds
 ---@field application_name? string
 
+-- Half a minute of silence, then three questions: a network that is gone is noticed in a minute.
+local KEEPALIVE = { keepalives_idle = "30", keepalives_interval = "10", keepalives_count = "3" }
+
+---What libpq is told, and until when.
+---@return table<string, string> words, number|nil deadline, string limit the words for a limit that was hit
+local function prepare(target, opts)
+  local words = {}
+  for key, value in pairs(type(target) == "table" and target or (url.conninfo(target))) do words[key] = value end
+  words.options = startup_options(opts, words.options)
+  words.application_name = words.application_name or opts.application_name or "migrator"
+  words.client_encoding = "UTF8"
+  for name, default in pairs(KEEPALIVE) do words[name] = words[name] or default end
+  local seconds = tonumber(words.connect_timeout) or opts.connect_timeout or 10
+  words.connect_timeout = nil
+  local deadline = seconds > 0 and clock.deadline(seconds) or nil
+  if opts.deadline and opts.deadline < (deadline or math.huge) then
+    return words, opts.deadline, "the run's deadline passed (--deadline)"
+  end
+  return words, deadline, ("connecting may take %s (--connect-timeout)"):format(duration.format(seconds))
+end
+
+local function finish(opts, limit, open, ...)
+  local ok, conn = pcall(open, ...)
+  if not ok then
+    if not errors.is(conn, "connect") then error(conn, 0) end
+    if conn.message:find("before the deadline", 1, true) then conn.hint = conn.hint or limit end
+    error(advise(conn), 0)
+  end
+  if opts.deadline then conn:set_deadline(opts.deadline) end
+  return conn
+end
+
 ---Opens a session. Raises `connect` with `retry = true` where waiting can help.
 ---@param target string|table URL, conninfo string, or libpq's key words
 ---@param opts? migrator.ConnectOptions
 ---@return migrator.Conn
 function M.connect(target, opts)
   opts = check_options("connect", opts, CONNECT)
-  local words = {}
-  for key, value in pairs(type(target) == "table" and target or (url.conninfo(target))) do words[key] = value end
-  words.options = startup_options(opts, words.options)
-  words.application_name = words.application_name or opts.application_name or "migrator"
-  words.client_encoding = "UTF8"
-  words.keepalives_idle = words.keepalives_idle or "30"
-  local seconds = tonumber(words.connect_timeout) or opts.connect_timeout or 10
-  words.connect_timeout = nil
-  local deadline = seconds > 0 and clock.deadline(seconds) or nil
-  if opts.deadline then deadline = math.min(deadline or opts.deadline, opts.deadline) end
-  local ok, conn = pcall(core.open, words, deadline)
-  if not ok then
-    if not errors.is(conn, "connect") then error(conn, 0) end
-    if conn.message:find("before the deadline", 1, true) and not conn.hint then
-      conn.hint = deadline == opts.deadline and "the run's deadline passed (--deadline)"
-        or ("connecting may take %s (--connect-timeout)"):format(duration.format(seconds))
-    end
-    error(advise(conn), 0)
-  end
-  if opts.deadline then conn:set_deadline(opts.deadline) end
-  return conn
+  local words, deadline, limit = prepare(target, opts)
+  return finish(opts, limit, core.open, words, deadline)
+end
+
+---Opens a session while something else goes on. The function that comes back waits for it and raises as `connect` does;
+---a session that nobody takes closes itself.
+---@return fun(): migrator.Conn take
+function M.connect_later(target, opts)
+  opts = check_options("connect_later", opts, CONNECT)
+  local words, deadline, limit = prepare(target, opts)
+  local later = core.open_later(words, deadline)
+  return function() return finish(opts, limit, later.take, later) end
 end
 
 ---One look at the server, without logging in.
@@ -186,29 +211,81 @@ function Conn:transaction(fn, opts)
   return table.unpack(result, 2, result.n)
 end
 
+local function columns_text(columns)
+  local quoted = {}
+  for i, column in ipairs(columns or {}) do quoted[i] = sql.quote_ident(column) end
+  return quoted[1] and " (" .. table.concat(quoted, ", ") .. ")" or ""
+end
+
+---Begins a COPY of rows in text format.
+---@param target string quoted where it must be
+function M.copy_text(conn, target, columns)
+  return conn:copy_in(("copy %s%s from stdin"):format(target, columns_text(columns)))
+end
+
+---A CSV file's bytes into a table, as they are: the server reads them.
+---@return integer rows
+function M.copy_csv(conn, target, path, opts)
+  local copy <close> = conn:copy_in(("copy %s%s from stdin with (format csv, header %s, delimiter %s, null %s)")
+    :format(target, columns_text(opts.columns), opts.header ~= false, sql.quote_literal(opts.delimiter or ","),
+      sql.quote_literal(opts.null or "")))
+  copy:csv_file(path)
+  return copy:finish()
+end
+
+---Where in a CSV file the server's line is.
+function M.csv_place(path, header)
+  return function(number)
+    local row, line = core.locate_csv(path, header, number)
+    return row ~= 0 and row or nil, path, line
+  end
+end
+
 ---Copies rows in: COPY … FROM STDIN in text format, the values escaped as they are written.
 ---@param table_name string quoted where it must be
 ---@param columns string[]
----@param rows fun(): any[]|nil an iterator, or a list of rows
+---@param rows any[][]|fun(): any[]? an iterator, or a list of rows
 ---@return integer rows
 function Conn:copy_rows(table_name, columns, rows)
-  local quoted = {}
-  for i, column in ipairs(columns) do quoted[i] = sql.quote_ident(column) end
-  local copy <close> = self:copy_in(("copy %s (%s) from stdin"):format(table_name, table.concat(quoted, ", ")))
   local width, n = #columns, 0
-  local function add(row)
-    n = n + 1
-    if row[width + 1] ~= nil then
-      errors.raise("usage", { message = ("row %d has more values than the %d columns"):format(n, width) })
+  local ok, result = pcall(function()
+    local copy <close> = M.copy_text(self, table_name, columns)
+    local function add(row)
+      n = n + 1
+      if type(row) ~= "table" or not copy:values(row, width) then copying.refuse(row, n, columns) end
     end
-    copy:row(table.unpack(row, 1, width))
-  end
-  if type(rows) == "table" then
-    for _, row in ipairs(rows) do add(row) end
-  else
-    for row in rows do add(row) end
-  end
-  return copy:finish()
+    if type(rows) == "table" then
+      for _, row in ipairs(rows) do add(row) end
+    else
+      for row in rows do add(row) end
+    end
+    return copy:finish()
+  end)
+  if ok then return result end
+  error(copying.failure(result, table_name), 0)
+end
+
+local COPY_FILE = { columns = true, header = true, delimiter = true, null = true }
+
+local function read_header(path, delimiter)
+  local handle <close> = io.open(path, "rb")
+  return handle and copying.header(function() return handle:read "L" end, delimiter)
+end
+
+---Copies a CSV file in, at the speed at which the server takes it; nothing of it passes through Lua.
+---@param table_name string quoted where it must be
+---@param path string
+---@param opts? { columns?: string[], header?: boolean, delimiter?: string, null?: string } columns: default those that
+---the header names
+---@return integer rows
+function Conn:copy_file(table_name, path, opts)
+  opts = check_options("copy_file", opts, COPY_FILE)
+  local header, columns = opts.header ~= false, opts.columns
+  if header and not columns then columns = read_header(path, opts.delimiter) end
+  local ok, result = pcall(M.copy_csv, self, table_name, path, { columns = columns, header = header,
+    delimiter = opts.delimiter, null = opts.null })
+  if ok then return result end
+  error(copying.failure(result, table_name, M.csv_place(path, header)), 0)
 end
 
 return M

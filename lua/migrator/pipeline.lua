@@ -15,11 +15,12 @@ Pipeline.__index = Pipeline
 ---@field needs? string[] given by an earlier step or by the configuration
 ---@field gives? string[]
 ---@field check? fun(ctx: migrator.Context) looks at its options before anything runs
+---@field early? fun(ctx: migrator.Context) begins what may take long while the step before it runs; its failure is none
 ---@field run fun(ctx: migrator.Context)
 ---@field undo? fun(ctx: migrator.Context, err: migrator.Error|nil)
 ---@field always? boolean runs after the others, whatever became of them
 
-local KEYS = { "name", "needs", "gives", "check", "run", "undo", "always", "options" }
+local KEYS = { "name", "needs", "gives", "check", "early", "run", "undo", "always", "options" }
 
 local function to_step(value, position)
   if type(value) == "function" then return { name = "step " .. position, run = value } end
@@ -147,13 +148,28 @@ local function undo_all(ctx, begun, err)
   end
 end
 
+local function has_needs(ctx, step)
+  for _, name in ipairs(step.needs or {}) do
+    if ctx.values[name] == nil then return false end
+  end
+  return true
+end
+
+local function begin_early(ctx, step)
+  if not step or not step.early or step.always or not has_needs(ctx, step) then return end
+  ctx.step = step.name
+  local ok, err = pcall(step.early, ctx)
+  if not ok and errors.is(err, "interrupted") then error(err, 0) end
+end
+
 local function run_main(self, ctx, begun)
-  for _, step in ipairs(self.steps) do
+  for position, step in ipairs(self.steps) do
     if not step.always then
       if ctx.stopped then
         table.insert(ctx.record, { name = step.name, status = "skipped", elapsed = 0 })
       else
         begun[#begun + 1] = step
+        begin_early(ctx, self.steps[position + 1])
         local err = run_step(ctx, step)
         if err then return err end
         if ctx.deadline and clock.now() > ctx.deadline then

@@ -57,6 +57,7 @@ local registry = debug.getregistry()
 local TYPES = {
   ["migrator.conn"] = function() return registry["migrator.conn"].__index end,
   ["migrator.batch"] = function() return registry["migrator.batch"].__index end,
+  ["migrator.later"] = function() return registry["migrator.later"].__index end,
   ["migrator.copy_in"] = function() return registry["migrator.copy_in"].__index end,
   ["migrator.copy_out"] = function() return registry["migrator.copy_out"].__index end,
   ["migrator.process"] = function() return registry["migrator.process"].__index end,
@@ -64,8 +65,8 @@ local TYPES = {
   ["migrator.Context"] = function() return upvalue(require("migrator.pipeline").run, "Context") end,
   ["migrator.Journal"] = function() return upvalue(require("migrator.journal.drizzle").read, "Journal") end,
   ["migrator.Entry"] = function()
-    local read = upvalue(require("migrator.journal.drizzle").read, "read_entry")
-    return upvalue(read, "Entry")
+    local read = upvalue(require("migrator.journal.drizzle").read, "read_entries")
+    return upvalue(upvalue(read, "entry_type"), "Entry")
   end,
   ["migrator.Seed"] = function()
     return require("migrator.seed.api").new { conn = {}, counts = {}, environment = { name = "test" },
@@ -73,6 +74,7 @@ local TYPES = {
   end,
   ["policy.lock"] = function() return require "migrator.policy.lock" end,
   ["policy.retry"] = function() return require "migrator.policy.retry" end,
+  ["policy.victims"] = function() return require "migrator.policy.victims" end,
   ["policy.verify"] = function() return require "migrator.policy.verify" end,
 }
 

@@ -23,8 +23,7 @@ ConnBox *mig_check_idle_conn(lua_State *L, int arg) {
   return box;
 }
 
-/* The table of keywords at index 1 -> two NULL-ended arrays whose memory is on the stack. */
-static const char **to_keywords(lua_State *L) {
+const char **mig_to_keywords(lua_State *L, size_t *size) {
   size_t n = 0, at = 0;
   const char **arrays;
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -41,14 +40,14 @@ static const char **to_keywords(lua_State *L) {
     lua_pushvalue(L, -2);
   }
   arrays[n] = arrays[2 * n + 1] = NULL;
-  lua_pushinteger(L, (lua_Integer)n + 1);
+  *size = n + 1;
   return arrays;
 }
 
 static int db_open(lua_State *L) {
   mig_deadline deadline = mig_check_deadline(L, 2);
-  const char **arrays = to_keywords(L);
-  size_t n = (size_t)lua_tointeger(L, -1);
+  size_t n;
+  const char **arrays = mig_to_keywords(L, &n);
   ConnBox *box = mig_new_box(L, sizeof *box, 0, MIG_CONN);
   mig_err err;
   box->deadline = MIG_NEVER;
@@ -58,8 +57,8 @@ static int db_open(lua_State *L) {
 
 static int db_ping(lua_State *L) {
   static const char *const states[] = {"accepting", "rejecting", "no answer", "bad parameters"};
-  const char **arrays = to_keywords(L);
-  size_t n = (size_t)lua_tointeger(L, -1);
+  size_t n;
+  const char **arrays = mig_to_keywords(L, &n);
   lua_pushstring(L, states[PQpingParams(arrays, arrays + n, 0)]);
   return 1;
 }
@@ -248,7 +247,9 @@ static int conn_close(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {{"open", db_open},
+                                     {"open_later", mig_db_open_later},
                                      {"ping", db_ping},
+                                     {"locate_csv", mig_db_locate_csv},
                                      {"parse_conninfo", db_parse_conninfo},
                                      {"keywords", db_keywords},
                                      {NULL, NULL}};
@@ -273,6 +274,7 @@ int luaopen_migrator_core_db(lua_State *L) {
   mig_new_type(L, "migrator.conninfo", NULL, options_close);
   mig_rows_open(L);
   mig_batch_open(L);
+  mig_later_open(L);
   mig_copy_open(L);
   luaL_newlib(L, functions);
   lua_pushlightuserdata(L, NULL);

@@ -30,6 +30,10 @@ void mig_push_result(lua_State *L, ResultBox *box, const char *sql);
 void mig_push_failure(lua_State *L, ResultBox *box, const char *sql);
 void mig_rows_open(lua_State *L);
 
+/* db.c: the table of key words at index 1 -> two arrays behind each other, each of *n with its NULL at the end; their
+ * memory is on the stack. */
+const char **mig_to_keywords(lua_State *L, size_t *n);
+
 /* params.c: converts the Lua values first..last into a mig_params whose memory is on the stack. */
 void mig_to_params(lua_State *L, int first, int last, mig_params *out);
 
@@ -37,6 +41,9 @@ void mig_to_params(lua_State *L, int first, int last, mig_params *out);
 int mig_conn_batch(lua_State *L);    /* batch.c */
 int mig_conn_copy_in(lua_State *L);  /* copy.c */
 int mig_conn_copy_out(lua_State *L); /* copy.c */
+int mig_db_open_later(lua_State *L); /* later.c */
+void mig_later_open(lua_State *L);
+int mig_db_locate_csv(lua_State *L); /* copy.c */
 void mig_batch_open(lua_State *L);
 void mig_copy_open(lua_State *L);
 

@@ -63,6 +63,13 @@ int mig_pg_open(mig_pg *pg, const char *const *keywords, const char *const *valu
   return -1;
 }
 
+void mig_pg_move(mig_pg *to, mig_pg *from) {
+  *to = *from;
+  from->conn = NULL;
+  from->cancel = NULL;
+  PQsetNoticeReceiver(to->conn, keep_notice, &to->notices);
+}
+
 void mig_pg_close(mig_pg *pg) {
   PGconn *conn = pg->conn;
   PGcancel *cancel = pg->cancel;

@@ -34,7 +34,8 @@ typedef struct mig_pg {
 /* keywords and values as PQconnectStartParams takes them. On failure pg->conn is NULL. */
 int mig_pg_open(mig_pg *pg, const char *const *keywords, const char *const *values, mig_deadline deadline,
                 mig_err *err) MIG_MUSTCHECK;
-void mig_pg_close(mig_pg *pg); /* idempotent */
+void mig_pg_move(mig_pg *to, mig_pg *from); /* from is closed then */
+void mig_pg_close(mig_pg *pg);              /* idempotent */
 
 /* Oldest first; 0 when there is none left. */
 int mig_notice_take(mig_notices *ring, mig_notice *out);

@@ -23,9 +23,16 @@ return function(given)
   check_policy(policy)
   return {
     name = "verify", needs = { "dsn" }, gives = { "verified" }, options = opts,
+    early = function(ctx)
+      local url = ctx:config_for(opts).url
+      ctx.early_verify = { url = url, take = verify.connect_later { url = url, deadline = ctx.deadline } }
+    end,
     run = function(ctx)
       local config = ctx:config_for(opts, ctx.migrate_config)
+      local early = ctx.early_verify
+      ctx.early_verify = nil
       local verdict = verify.check { url = config.url, dir = config.dir, schema = config.schema, table = config.table,
+        take = early and early.url == config.url and early.take or nil,
         policy = policy, deadline = ctx.deadline, allow = { edited = config.edited == "allow" } }
       ctx.results.verdict = verdict
       ctx.sink:line(("Verified: database has all %d migrations."):format(verdict.expected))

@@ -126,18 +126,35 @@ end
 ---@field allow? { edited?: boolean }
 ---@field connect? table options of db.connect
 ---@field deadline? number when there are no such options
+---@field take? fun(): migrator.Conn a session of its own that M.connect_later began to open
 ---@field log? fun(severity: string, text: string)
+
+local function connect_options(opts)
+  return opts.connect or { deadline = opts.deadline, application_name = "migrator verify" }
+end
+
+---Begins to open the session, so that `run` need not wait for it: give it `take`.
+---@param opts migrator.VerifyOptions
+---@return fun(): migrator.Conn take
+function M.connect_later(opts) return db.connect_later(opts.url, connect_options(opts)) end
+
+local function look(opts, take)
+  local conn <close> = take and take() or db.connect(opts.url, connect_options(opts))
+  local facts = conn:transaction(function() return gather(conn, opts) end, { isolation = "repeatable read",
+    read_only = true })
+  return facts, conn:info()
+end
 
 ---Gathers the facts and lets the policy judge them. Raises only when that cannot be done; see `check`.
 ---@param opts migrator.VerifyOptions
 ---@return migrator.Verdict
 function M.run(opts)
   local policy, name = find_policy(opts.policy)
-  local conn <close> = db.connect(opts.url, opts.connect
-    or { deadline = opts.deadline, application_name = "migrator verify" })
-  local facts = conn:transaction(function() return gather(conn, opts) end, { isolation = "repeatable read",
-    read_only = true })
-  local info = conn:info()
+  local looked, facts, info = pcall(look, opts, opts.take)
+  if not looked and opts.take and errors.is(facts, "connect") then -- the early session did not live to be used
+    looked, facts, info = pcall(look, opts)
+  end
+  if not looked then error(facts, 0) end
   local verdict = setmetatable({ ok = true, policy = name, database = #facts.rows, expected = #facts.entries,
     findings = judge(policy, name, facts), log = opts.log or log_to_stderr,
     server = { version = info.version, database = facts.database, user = facts.user, host = info.host } }, Verdict)

@@ -1,0 +1,107 @@
+#include "pg/later.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/wait.h"
+
+static atomic_int threads;
+
+/* Owned by both sides; whoever leaves last frees it. */
+struct mig_later {
+  atomic_int owners;
+  int done; /* an eventfd, readable when the thread is through */
+  mig_deadline deadline;
+  mig_pg pg;
+  mig_err err;
+  int failed;
+  char **words; /* keywords, NULL, values, NULL */
+  size_t count;
+};
+
+static void release(mig_later *later) {
+  if (atomic_fetch_sub(&later->owners, 1) > 1) return;
+  mig_pg_close(&later->pg);
+  if (later->done >= 0) close(later->done);
+  for (size_t i = 0; later->words && i < 2 * (later->count + 1); i++) free(later->words[i]);
+  free(later->words);
+  free(later);
+}
+
+static void *open_session(void *arg) {
+  mig_later *later = arg;
+  const char *const *words = (const char *const *)later->words;
+  later->failed = mig_pg_open(&later->pg, words, words + later->count + 1, later->deadline, &later->err);
+  eventfd_write(later->done, 1);
+  release(later);
+  atomic_fetch_sub(&threads, 1);
+  return NULL;
+}
+
+static int copy_words(mig_later *later, const char *const *keywords, const char *const *values) {
+  while (keywords[later->count]) later->count++;
+  later->words = calloc(2 * (later->count + 1), sizeof *later->words);
+  if (!later->words) return -1;
+  for (size_t i = 0; i < later->count; i++) {
+    later->words[i] = strdup(keywords[i]);
+    later->words[later->count + 1 + i] = strdup(values[i]);
+    if (!later->words[i] || !later->words[later->count + 1 + i]) return -1;
+  }
+  return 0;
+}
+
+/* Signals belong to the main thread. */
+static int start_thread(mig_later *later) {
+  pthread_attr_t attributes;
+  pthread_t thread;
+  sigset_t all, before;
+  int number;
+  if (pthread_attr_init(&attributes)) return -1;
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  number = pthread_create(&thread, &attributes, open_session, later);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attributes);
+  return number ? -1 : 0;
+}
+
+mig_later *mig_later_start(const char *const *keywords, const char *const *values, mig_deadline deadline,
+                           mig_err *err) {
+  mig_later *later = calloc(1, sizeof *later);
+  if (later) {
+    atomic_init(&later->owners, 1);
+    later->deadline = deadline;
+    later->done = eventfd(0, EFD_CLOEXEC);
+    if (later->done >= 0 && copy_words(later, keywords, values) == 0) {
+      atomic_store(&later->owners, 2);
+      atomic_fetch_add(&threads, 1);
+      if (start_thread(later) == 0) return later;
+      atomic_fetch_sub(&threads, 1);
+      atomic_store(&later->owners, 1);
+    }
+    release(later);
+  }
+  mig_err_set(err, "internal", "cannot open a session beside this one");
+  return NULL;
+}
+
+int mig_later_take(mig_later *later, mig_pg *pg, mig_err *err) {
+  if (mig_wait_fd(later->done, POLLIN, later->deadline, NULL, err)) return -1;
+  if (later->failed) {
+    *err = later->err;
+    return -1;
+  }
+  mig_pg_move(pg, &later->pg);
+  return 0;
+}
+
+void mig_later_free(mig_later *later) { release(later); }
+
+int mig_later_threads(void) { return atomic_load(&threads); }
