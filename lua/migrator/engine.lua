@@ -1,20 +1,24 @@
 ---Journal, database and policies brought together: open, look, plan, apply. What the commands and the pipeline steps
 ---share.
-local apply = require "migrator.apply"
+local lazy = require "migrator.lib.lazy"
+local apply = lazy.require "migrator.apply"
 local clock = require "migrator.core.clock"
 local config_module = require "migrator.config"
 local db = require "migrator.db"
 local errors = require "migrator.error"
-local facts = require "migrator.plan.facts"
-local journal = require "migrator.journal"
-local plan = require "migrator.plan"
-local retry = require "migrator.policy.retry"
-local segments = require "migrator.plan.segments"
-local server = require "migrator.server"
-local tracking_table = require "migrator.tracking"
-local watch = require "migrator.apply.watch"
+local facts = lazy.require "migrator.plan.facts"
+local journal = lazy.require "migrator.journal"
+local plan = lazy.require "migrator.plan"
+local retry = lazy.require "migrator.policy.retry"
+local segments = lazy.require "migrator.plan.segments"
+local server = lazy.require "migrator.server"
+local tracking_table = lazy.require "migrator.tracking"
+local victims = lazy.require "migrator.policy.victims"
+local watch = lazy.require "migrator.apply.watch"
 
 local M = {}
+
+local WATCHER_SECONDS = 2
 
 ---@class migrator.Session
 ---@field conn migrator.Conn
@@ -38,6 +42,17 @@ function M.connect(config, deadline)
   return db.connect(config_module.need_url(config), connect_options(config, deadline))
 end
 
+---Connects while the journal is read. What is wrong with the URL is said after what is wrong with the journal.
+local function connect_later(config, deadline)
+  local ok, take = pcall(function()
+    return db.connect_later(config_module.need_url(config), connect_options(config, deadline))
+  end)
+  return function()
+    if not ok then error(take, 0) end
+    return take()
+  end
+end
+
 local function describe_holder(holder)
   return ("another run holds the lock: pid %d, %s, user %s, from %s, since %s UTC (%d s)"):format(holder.pid,
     holder.application_name, holder.user, holder.host, holder.since, holder.seconds)
@@ -59,25 +74,25 @@ local function wait_for_lock(config, session, emit)
     end
     clock.sleep(math.min(every, math.max(0.01, deadline - clock.now())))
     every = math.min(2, every * 1.5)
-    session.state, session.rows = server.look(session.conn, session.tracking, true)
+    session.state, session.rows = server.look(session.conn, session.tracking, true, session.state.pid)
   end
 end
 
 ---Connects and takes the first look. With opts.lock the run lock is ours when it returns.
 ---@param config migrator.Config
----@param opts { lock?: boolean, emit?: function, deadline?: number, conn?: migrator.Conn }
+---@param opts { lock?: boolean, emit?: function, deadline?: number, conn?: migrator.Conn, take?: function }
 ---@return migrator.Session
 function M.open(config, opts)
   local emit = opts.emit or function() end
-  local conn = opts.conn or M.connect(config, opts.deadline)
+  local conn = opts.conn or (opts.take or M.connect)(config, opts.deadline)
   local session = { conn = conn, tracking = tracking_table.new(config.schema, config.table) }
   local ok, err = pcall(function()
     session.state, session.rows = server.look(conn, session.tracking, opts.lock or false)
     if not opts.lock then return end
     local notice = server.check(session.state, conn, function() return M.connect(config, opts.deadline) end)
-    if notice then emit("warning", { message = notice }) end
-    if notice then
-      session.state.locked = conn:value("select pg_catalog.pg_try_advisory_lock($1::int8)", session.tracking.key)
+    if notice then -- what was read before the lock was ours may be old
+      emit("warning", { message = notice })
+      session.state, session.rows = server.look(conn, session.tracking, true, session.state.pid)
     end
     wait_for_lock(config, session, emit)
   end)
@@ -131,9 +146,17 @@ local function state_of(found, outcome)
     if applied[item.entry] or item.row then last = item.entry.tag end
   end
   local failed = outcome.failed and outcome.failed.tag and 1 or 0
+  if outcome.failed and outcome.failed.error.settled == "unknown" then
+    return ("%d applied for sure, %d pending or not known to be; the database is at %s or behind it"):format(
+      found.applied + #outcome.applied, #outcome.pending, last or "nothing")
+  end
   return ("%d applied%s, %d pending; the database is at %s"):format(found.applied + #outcome.applied,
     failed == 1 and (outcome.failed.error.part_way and ", 1 failed part way" or ", 1 failed and rolled back") or "",
       #outcome.pending - failed, last or "nothing")
+end
+
+local function advise_lost(err, hint)
+  if err.code == "connect" or err.code == "timeout" then errors.add(err, { hint = hint }) end
 end
 
 ---Gives the run lock back: with the session, or alone when the session is somebody else's.
@@ -150,7 +173,7 @@ end
 ---Everything of `migrate`. Always returns; the failure, if there was one, is in the result.
 ---@param config migrator.Config
 ---@param emit fun(name: string, data: table)
----@param opts? { conn?: migrator.Conn, deadline?: number }
+---@param opts? { conn?: migrator.Conn, deadline?: number, policy?: { retry?: function, victims?: function } }
 ---@return { plan?: migrator.Plan, outcome?: migrator.Outcome, error?: migrator.Error, server?: table }
 function M.migrate(config, emit, opts)
   opts = opts or {}
@@ -158,8 +181,10 @@ function M.migrate(config, emit, opts)
   local before = opts.conn and opts.conn:round_trips() or 0
   local session
   local ok, err = pcall(function()
+    local take = not opts.conn and connect_later(config, opts.deadline) or nil
     local entries = M.journal(config)
-    session = M.open_for(entries, config, { lock = true, emit = emit, deadline = opts.deadline, conn = opts.conn })
+    session = M.open_for(entries, config, { lock = true, emit = emit, deadline = opts.deadline, conn = opts.conn,
+      take = take })
     result.server = session.state
     local found = M.plan(config, entries, session)
     result.plan = found
@@ -167,7 +192,7 @@ function M.migrate(config, emit, opts)
     for _, finding in ipairs(found.findings) do emit("finding", finding) end
     M.refuse(found)
     emit("begin", { total = #found.pending })
-    result.outcome = M.apply(config, found, session, emit)
+    result.outcome = M.apply(config, found, session, emit, opts.policy, opts.deadline)
   end)
   if session then
     result.round_trips = session.conn:round_trips() - before
@@ -175,8 +200,10 @@ function M.migrate(config, emit, opts)
   end
   if not ok then
     result.error = errors.wrap(err, "internal")
+    advise_lost(result.error, "nothing was changed: run again")
   elseif result.outcome.failed then
     result.error = result.outcome.failed.error
+    advise_lost(result.error, "what was applied stays: run again, the rest is still to do")
     result.error.state = state_of(result.plan, result.outcome)
     if result.error.resume then
       result.error.state = result.error.state
@@ -192,14 +219,34 @@ function M.migrate(config, emit, opts)
   return result
 end
 
+---A session that only looks: it must not keep the run waiting, and takes no lock that could be in anybody's way.
+local function connect_watcher(config)
+  return db.connect(config_module.need_url(config), { connect_timeout = WATCHER_SECONDS, override = true,
+    application_name = "migrator watch", lock_timeout = WATCHER_SECONDS, statement_timeout = WATCHER_SECONDS })
+end
+
+---@param policy { retry?: function, victims?: function } of a script; else what the configuration says
+local function new_watch(config, policy, emit)
+  return watch.new { connect = function() return connect_watcher(config) end, emit = emit,
+    lock_timeout = config.lock_timeout, snapshot_timeout = config.snapshot_timeout,
+    victims = policy.victims or (config.victims > 0 and victims.limit { seconds = config.victims }) or nil }
+end
+
+---@param policy? { retry?: function, victims?: function }
 ---@return migrator.Outcome
-function M.apply(config, found, session, emit)
-  local ctx
-  ctx = { conn = session.conn, tracking = session.tracking, rows = session.rows, tracked = session.state.tracked,
-    has_schema = session.state.has_schema, emit = emit, rehearse = config.rehearse,
-    retry = retry.lock { tries = config.tries },
-    reconnect = function() return M.open(config, { lock = true, emit = emit }).conn end,
-    wait = watch.new(function() return M.connect(config) end, session.conn, emit) }
+function M.apply(config, found, session, emit, policy, deadline)
+  policy = policy or {}
+  local ctx = { conn = session.conn, pid = session.state.pid, tracking = session.tracking, rows = session.rows,
+    tracked = session.state.tracked, has_schema = session.state.has_schema, emit = emit, rehearse = config.rehearse,
+    lock_first = config.lock_first, deadline = deadline,
+    patience = config.connect_timeout > 0 and config.connect_timeout or 30, retry = policy.retry or retry.lock { tries = config.tries } }
+  local watching <close> = new_watch(config, policy, emit)
+  ctx.watch = watching
+  function ctx:answer(batch, meta) return watching:answer(batch, meta, self.pid) end
+  function ctx.reconnect(until_when) return M.connect(config, until_when) end
+  function ctx.relock()
+    ctx.pid = M.open(config, { lock = true, emit = emit, deadline = deadline, conn = ctx.conn }).state.pid
+  end
   local outcome = apply.run(found, ctx)
   session.conn = ctx.conn
   return outcome

@@ -6,19 +6,38 @@ local M = {}
 
 local OLDEST = 130000
 
+-- A client that is gone must not hold its locks for hours: the server is to see a broken network within a minute, and,
+-- from 14 on, a closed connection while a statement runs. Where the setting is unknown or the platform cannot, nothing
+-- is set; whoever asked for less keeps it.
+local NOTICE_DEATH = [[
+case when pg_catalog.current_setting('tcp_keepalives_idle')::int4 > 30 then
+  pg_catalog.set_config('tcp_keepalives_idle', '30', false)
+  || pg_catalog.set_config('tcp_keepalives_interval', '10', false)
+  || pg_catalog.set_config('tcp_keepalives_count', '3', false) end,
+case when pg_catalog.current_setting('client_connection_check_interval', true) = '0'
+    and pg_catalog.version() ~ 'linux' then
+  pg_catalog.set_config('client_connection_check_interval', '2s', false) end]]
+
 -- $1 our idea of the backend's pid: behind a pooler it is another, and then no session lock may be taken. $2 the lock's
 -- key, $3 the tracking table, $4 whether to take the lock.
 local STATE = [[
 select pg_catalog.pg_backend_pid() as pid, pg_catalog.pg_is_in_recovery() as standby,
   pg_catalog.current_setting('transaction_read_only') = 'on' as read_only,
   pg_catalog.current_setting('lock_timeout') as lock_timeout,
+  pg_catalog.current_setting('max_locks_per_transaction')::int4 as max_locks,
+  pg_catalog.current_setting('max_connections')::int4 + pg_catalog.current_setting('max_prepared_transactions')::int4
+    + pg_catalog.current_setting('max_worker_processes')::int4 + pg_catalog.current_setting('max_wal_senders')::int4
+    + coalesce(pg_catalog.current_setting('autovacuum_worker_slots', true),
+      pg_catalog.current_setting('autovacuum_max_workers'))::int4 + 1 as lock_slots,
   pg_catalog.current_database() as database, current_user::text as user,
   pg_catalog.to_regclass($3) is not null as tracked,
   exists (select 1 from pg_catalog.pg_namespace where nspname = $5) as has_schema,
   case when pg_catalog.to_regclass($3) is null then exists (select 1 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'migrator', $5)) end as has_tables,
   case when $4::boolean and pg_catalog.pg_backend_pid() = $1::int4
-    then pg_catalog.pg_try_advisory_lock($2::int8) end as locked]]
+    then pg_catalog.pg_try_advisory_lock($2::int8) end as locked,
+  case when $4::boolean and pg_catalog.pg_backend_pid() = $1::int4 then array[
+]] .. NOTICE_DEATH .. "] end as guarded"
 
 local NO_TABLE = { ["42P01"] = true, ["3F000"] = true }
 
@@ -39,15 +58,16 @@ end
 ---@param conn migrator.Conn
 ---@param tracking migrator.Tracking
 ---@param lock boolean
+---@param pid? integer the backend that is known to be ours alone, where libpq knows another number
 ---@return table state, migrator.Row[] rows
-function M.look(conn, tracking, lock)
+function M.look(conn, tracking, lock, pid)
   local info = conn:info()
   if info.version_number < OLDEST then
     errors.raise("config",
       { message = ("the server is PostgreSQL %s; 13 is the oldest that is supported"):format(info.version) })
   end
   local batch <close> = conn:batch()
-  batch:queue(STATE, info.pid, tracking.key, tracking.name, lock, tracking.schema)
+  batch:queue(STATE, pid or info.pid, tracking.key, tracking.name, lock, tracking.schema)
   batch:sync()
   batch:queue(tracking.read)
   batch:sync()

@@ -3,6 +3,8 @@
 local clock = require "migrator.core.clock"
 local errors = require "migrator.error"
 local locate = require "migrator.apply.locate"
+local lock_first = require "migrator.apply.lock_first"
+local settings = require "migrator.apply.settings"
 local tracking_table = require "migrator.tracking"
 
 local M = {}
@@ -30,20 +32,31 @@ local function produce(ctx, segment)
   yield({ kind = "fence" }, tracking.lock)
   yield({ kind = "fence" }, tracking_table.digest_check(tracking), { tracking_table.digest(ctx.rows), "rows now: " })
   yield({ kind = "xid" }, "select pg_catalog.pg_current_xact_id()::text as xid")
+  if ctx.lock_first then
+    local text, wanted = lock_first.statement(segment.items)
+    if text then yield({ kind = "lock", wanted = wanted }, text) end
+  end
   local after = table.move(ctx.rows, 1, #ctx.rows, 1, {})
   for _, item in ipairs(segment.items) do
     local entry = item.entry
     local list = entry:statements()
     yield({ kind = "start", entry = entry, count = #list })
+    for _, own in ipairs(settings.statements(item, "enter")) do
+      yield({ kind = "set", entry = entry }, own.text, own.params)
+    end
     for index, statement in ipairs(list) do
       yield({ kind = "statement", entry = entry, statement = statement, source = list.source, index = index },
         statement.text)
+    end
+    for _, own in ipairs(settings.statements(item, "leave")) do
+      yield({ kind = "set", entry = entry }, own.text, own.params)
     end
     yield({ kind = "track", entry = entry }, tracking.add, { entry.hash, entry.when })
     after[#after + 1] = { hash = entry.hash, created_at = entry.when }
   end
   yield({ kind = "check", after = after }, tracking_table.digest_check(tracking), { tracking_table.digest(after),
     "rows after: " })
+  ctx.flight.sent = not ctx.rehearse
   yield({ kind = "commit", tags = describe_items(segment.items) }, ctx.rehearse and "rollback" or "commit")
 end
 
@@ -55,7 +68,7 @@ local HANDLERS = {
     run.ctx.emit("migration", { entry = meta.entry, statements = meta.count })
     run.started = clock.now()
   end,
-  xid = function(run, _, result) run.xid = result[1].xid end,
+  xid = function(run, _, result) run.ctx.flight.xid = result[1].xid end,
   statement = function(run, meta, result)
     local now = clock.now()
     run.ctx.emit("statement", { entry = meta.entry, statement = meta.statement, index = meta.index,
@@ -76,8 +89,7 @@ function Run:receive()
     self.current = meta
     if not meta.sent then HANDLERS[meta.kind](self, meta) end
   until meta.sent
-  self.ctx.wait(self.batch, meta)
-  local result = self.batch:next()
+  local result = self.ctx:answer(self.batch, meta)
   self.outstanding = self.outstanding - 1
   self.bytes = self.bytes - meta.bytes
   for _, notice in ipairs(self.ctx.conn:notices()) do
@@ -125,23 +137,29 @@ local function explain(ctx, err, meta)
   elseif meta.kind == "commit" and err.sqlstate then
     err.hint = err.hint or "a check that was deferred to the end of the transaction failed: all of it was rolled back"
     err.detail = ("%sin the transaction: %s"):format(err.detail and err.detail .. "\n" or "", meta.tags)
+  elseif meta.kind == "lock" and err.sqlstate == "55P03" then
+    err.detail = lock_first.holders(ctx.conn, meta.wanted)
+    err.hint = err.hint or "--lock-first: no statement was run; end the sessions that the detail names, or wait for them"
+    err.context = nil
   elseif meta.kind == "create" and err.sqlstate == "42501" then
     err.hint = ("grant create on this database, or create %s beforehand"):format(ctx.tracking.name)
   end
   return meta.entry and locate.annotate(err, meta.entry, meta.statement, meta.source) or err
 end
 
----Runs the segment. Raises when nothing of it remains; `lost_commit` on the error says that only the server knows.
+---Runs the segment. Raises when nothing of it remains, or when only the server knows: see ctx.flight.
 ---@param ctx table
 ---@param segment migrator.Segment
 ---@return table[] done { entry, elapsed }
 function M.run(ctx, segment)
   local run = setmetatable({ ctx = ctx, metas = {}, head = 1, tail = 1, outstanding = 0, bytes = 0,
     done = {}, last = clock.now() }, Run)
+  ctx.flight = {}
   run.batch = ctx.conn:batch()
   local ok, err = pcall(run.drive, run, segment)
-  if ok then
-    run.batch:close()
+  if ok then -- what goes wrong from here on, goes wrong behind the commit
+    local closed, failure = pcall(run.batch.close, run.batch)
+    run.done.failure = not closed and failure or nil
     return run.done
   end
   local closed, second = pcall(run.batch.close, run.batch)
@@ -153,10 +171,7 @@ function M.run(ctx, segment)
     pcall(ctx.conn.exec, ctx.conn, "rollback")
   end
   err = explain(ctx, err, run.current)
-  if errors.is(err, "connect") then
-    err.lost = { xid = run.xid }
-    ctx.conn:close()
-  end
+  if errors.is(err, "connect") then ctx.conn:close() end
   error(err, 0)
 end
 

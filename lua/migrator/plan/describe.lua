@@ -15,10 +15,14 @@ local UNREADABLE = "not readable by the PostgreSQL 15 parser; the server decides
 local function describe_statement(entry, statement, watcher)
   local kind, node = tree.parse(statement.text)
   watcher.see(kind, node)
-  local mode, object = locks.find(kind, node)
-  local out = { file = entry.path, line = statement.line, text = statement.text, destructive = array {} }
+  local out = { file = entry.path, line = statement.line, text = statement.text, destructive = array {},
+    locks = array(locks.of(kind, node)) }
+  local strongest
+  for _, lock in ipairs(out.locks) do
+    if not strongest or not locks.covers(strongest.mode, lock.mode) then strongest = lock end
+  end
+  out.lock = strongest and { mode = strongest.mode, object = strongest.object } or nil
   out.kind = statement.kind ~= "plain" and statement.kind or nil
-  out.lock = mode and { mode = mode, object = object } or nil
   out.unreadable = not kind and UNREADABLE .. " (" .. tostring(node) .. ")" or nil
   for i, found in ipairs(destructive.find(statement, kind, node)) do out.destructive[i] = found end
   return out
@@ -32,6 +36,7 @@ local function describe_migration(item, totals)
     totals.destructive = totals.destructive + #out.statements[i].destructive
   end
   out.destructive = array(watcher.finish())
+  out.headers = item.headers and #item.headers.words > 0 and array(item.headers.words) or nil
   totals.statements = totals.statements + #out.statements
   totals.destructive = totals.destructive + #out.destructive
   return out
@@ -42,7 +47,8 @@ end
 function M.run(plan)
   local totals = { statements = 0, destructive = 0, segments = array {} }
   for number, segment in ipairs(plan.segments) do
-    local out = { number = number, kind = segment.kind, reason = segment.reason, migrations = array {} }
+    local out = { number = number, kind = segment.kind, reason = segment.reason, locks = segment.locks,
+      migrations = array {} }
     for i, item in ipairs(segment.items) do out.migrations[i] = describe_migration(item, totals) end
     totals.segments[number] = out
   end

@@ -1,10 +1,12 @@
 ---What a classification cannot tell from journal and rows alone: was an edit only cosmetic, is there a schema already?
+local lazy = require "migrator.lib.lazy"
+local capacity = lazy.require "migrator.plan.capacity"
 local cjson = require "cjson"
 local clock = require "migrator.core.clock"
 local db = require "migrator.db"
 local hash = require "migrator.core.hash"
-local kinds = require "migrator.plan.kinds"
-local process = require "migrator.core.process"
+local kinds = lazy.require "migrator.plan.kinds"
+local process = lazy.require "migrator.core.process"
 local sql = require "migrator.core.sql"
 
 local M = {}
@@ -107,6 +109,21 @@ local function committing_procedures(session)
   end })
 end
 
+---The names of the partitioned tables and indexes, asked for only when the first is looked up.
+local function partitioned_relations(session)
+  local names
+  return setmetatable({}, { __index = function(_, name)
+    if not names then
+      names = {}
+      for _, row in ipairs(session.conn:exec([[select relname as name from pg_catalog.pg_class
+        where relkind in ('p', 'I')]])) do
+        names[row.name] = true
+      end
+    end
+    return names[name]
+  end })
+end
+
 ---@param found table what classify.run returned
 ---@param session migrator.Session
 ---@return { cosmetic: table<migrator.Entry, string>, baseline?: migrator.Entry, existing?: string[] }
@@ -117,7 +134,11 @@ function M.gather(found, session)
   end
   facts.baseline, facts.existing = find_baseline(found, session)
   facts.server_version = session.conn:info().version_number
+  if found.counts.pending + found.counts.stranded > 0 then
+    facts.lock_table = capacity.table_of(session.state, facts.server_version)
+  end
   facts.committing = committing_procedures(session)
+  facts.partitioned = partitioned_relations(session)
   return facts
 end
 

@@ -1,8 +1,10 @@
 ---The Plan: what is to be done and what stands against it. Journal, rows and policies in; no connection, no I/O but the
 ---reading of the pending files.
+local lazy = require "migrator.lib.lazy"
+local capacity = lazy.require "migrator.plan.capacity"
 local classify = require "migrator.plan.classify"
 local problems = require "migrator.plan.problems"
-local segments = require "migrator.plan.segments"
+local segments = lazy.require "migrator.plan.segments"
 
 local M = {}
 
@@ -13,6 +15,37 @@ local M = {}
 ---@field problems migrator.Problem[] what policy refuses; nothing runs while there is one
 ---@field findings migrator.Finding[] what is worth a word
 ---@field applied integer @field expected integer
+
+local function add_item_findings(item, add)
+  if item.count == 0 then
+    add("empty", "warning", item.entry.tag .. " holds no statement: it is only recorded as applied", item.entry.path)
+  end
+  if item.late then
+    add("header", "warning", ("%s:%d: a header is read above the first statement only"):format(item.entry.path,
+      item.late),
+      item.entry.path, item.late)
+  end
+end
+
+local function add_segment_findings(plan, lock_table)
+  local function add(rule, severity, message, file, line)
+    table.insert(plan.findings, { rule = rule, severity = severity, message = message, file = file, line = line })
+  end
+  for number, segment in ipairs(plan.segments) do
+    for _, item in ipairs(segment.items) do add_item_findings(item, add) end
+    if lock_table and segment.locks and segment.locks > lock_table.budget then
+      add("locks", "warning",
+        ("%s takes about %d locks: with what other sessions hold, that may be more than the server's "
+        .. "lock table has room for (max_locks_per_transaction = %d; %d would be enough)"):format(
+        segment.items[1].entry.tag, segment.locks, lock_table.per_transaction,
+        capacity.setting_for(lock_table, segment.locks)), segment.items[1].entry.path)
+    end
+    if number > 1 then
+      add("segment", "info", ("the run is committed in %d parts; part %d: %s"):format(#plan.segments, number,
+        segment.reason or ""))
+    end
+  end
+end
 
 ---@param journal migrator.Journal
 ---@param rows migrator.Row[]
@@ -33,21 +66,10 @@ function M.build(journal, rows, policy, gather, keep)
   plan.applied = found.counts.applied + found.counts.moved + found.counts.edited + found.counts.baseline
   local facts = gather and gather(found) or {}
   plan.problems, plan.findings = problems.find(plan, policy, facts)
-  plan.segments = #plan.problems == 0 and segments.build(pending, policy.tx,
-    { keep = keep, committing = facts.committing,
+  plan.segments = #pending > 0 and #plan.problems == 0 and segments.build(pending, policy.tx,
+    { keep = keep, committing = facts.committing, partitioned = facts.partitioned, lock_table = facts.lock_table,
     server_version = facts.server_version }) or {}
-  for _, segment in ipairs(plan.segments) do
-    for _, item in ipairs(segment.items) do
-      if item.count == 0 then
-        table.insert(plan.findings, { rule = "empty", severity = "warning", file = item.entry.path,
-          message = item.entry.tag .. " holds no statement: it is only recorded as applied" })
-      end
-    end
-  end
-  for i = 2, #plan.segments do
-    table.insert(plan.findings, { rule = "segment", severity = "info", message = "the run is committed in "
-      .. #plan.segments .. " parts; part " .. i .. ": " .. (plan.segments[i].reason or "") })
-  end
+  add_segment_findings(plan, facts.lock_table)
   return plan
 end
 

@@ -8,7 +8,7 @@ local CONTROL = { BEGIN = true, START = true, COMMIT = true, END = true, SAVEPOI
 local OUTSIDE = {
   "^VACUUM ", "^CREATE DATABASE ", "^DROP DATABASE ", "^CREATE TABLESPACE ", "^DROP TABLESPACE ", "^ALTER SYSTEM ",
   "^CREATE INDEX CONCURRENTLY ", "^CREATE UNIQUE INDEX CONCURRENTLY ", "^DROP INDEX CONCURRENTLY ",
-  "^REINDEX DATABASE ", "^REINDEX SYSTEM ", "^REINDEX SCHEMA ", "^CREATE SUBSCRIPTION ", "^DROP SUBSCRIPTION ",
+  "^CREATE SUBSCRIPTION ", "^DROP SUBSCRIPTION ", "^DISCARD ALL ", "^COMMIT PREPARED ", "^ROLLBACK PREPARED ",
 }
 
 ---The statement without comments and the insides of quotes, upper case: enough to look for a key word in.
@@ -68,19 +68,108 @@ function M.skip(text, from)
   return from + 1
 end
 
+---Is the option named in the parentheses behind the command, and not switched off there?
+local function has_option(skeleton, name)
+  local options = skeleton:match("^%s*%a+ ?(%b())") or ""
+  for value in options:gmatch("[(,] ?" .. name .. " ?([^,)]*)") do
+    value = value:match("^[= ]*(.-) *$")
+    if value ~= "FALSE" and value ~= "OFF" and value ~= "0" then return true end
+  end
+  return false
+end
+
+-- The name of the relation behind REINDEX … TABLE or CLUSTER, unqualified.
+local function relation_name(text, pattern)
+  local name = M.without_comments(text):gsub("^(%a+) ?%b()", "%1"):match(pattern)
+  name = name and name:gsub("^.*%.", "")
+  if not name then return nil end
+  return name:find('"', 1, true) and name:gsub('"', "") or name:lower()
+end
+
+-- Only of a partitioned relation are these refused; where they name it.
+local PARTITIONED = { REINDEX = "^%a+%s+%a+%s+([^%s;(]+)", CLUSTER = "^%a+%s+([^%s;(]+)" }
+
+local RULES = {}
+
+function RULES.REINDEX(text)
+  local skeleton = M.skeleton(text)
+  local what = skeleton:gsub("^%s*REINDEX ?%b()", "REINDEX"):match("^%s*REINDEX (%a+)")
+  if what == "DATABASE" or what == "SYSTEM" or what == "SCHEMA" then return true end
+  local rest = skeleton:gsub("^%s*REINDEX ?%b()", "REINDEX")
+  return has_option(skeleton, "CONCURRENTLY") or rest:find("^%s*REINDEX %a+ CONCURRENTLY ") ~= nil
+end
+
+---Without a table it goes through all of them, each in a transaction.
+function RULES.CLUSTER(text)
+  local rest = M.skeleton(text):gsub("^%s*CLUSTER ?%b()", "CLUSTER")
+  return rest:find("^%s*CLUSTER ?;?%s*$") ~= nil or rest:find("^%s*CLUSTER VERBOSE ?;?%s*$") ~= nil
+end
+function RULES.REPACK(text)
+  local skeleton = M.skeleton(text)
+  local rest = skeleton:gsub("^%s*REPACK ?%b()", "REPACK")
+  return has_option(skeleton, "CONCURRENTLY") or rest:find("^%s*REPACK ?;?%s*$") ~= nil
+end
+
+function RULES.ALTER(text, words)
+  if words:find("^ALTER TABLE") then return M.skeleton(text):find("DETACH PARTITION .- CONCURRENTLY") ~= nil end
+  if words:find("^ALTER DATABASE") then return M.skeleton(text):find("SET TABLESPACE", 1, true) ~= nil end
+  if not words:find("^ALTER SUBSCRIPTION") then return false end
+  local skeleton = M.skeleton(text)
+  return skeleton:find(" REFRESH ") ~= nil or skeleton:find(" PUBLICATION ") ~= nil
+    or skeleton:find(" SET %(.*FAILOVER") ~= nil or skeleton:find(" SET %(.*TWO_PHASE") ~= nil
+end
+
+function RULES.DO(text) return M.commits_inside(text) end
+
+-- A slot cannot be made by a transaction that has written, and ours has.
+function RULES.SELECT(text) return text:lower():find("pg_create_logical_replication_slot", 1, true) ~= nil end
+
 local function is_outside(words, text)
   for _, pattern in ipairs(OUTSIDE) do
     if (words .. " "):find(pattern) then return true end
   end
-  if words:find("^REINDEX") then return M.skeleton(text):find("CONCURRENTLY", 1, true) ~= nil end
-  if words:find("^CLUSTER$") then return true end
-  if words:find("^ALTER TABLE") then return M.skeleton(text):find("DETACH PARTITION .- CONCURRENTLY") ~= nil end
-  if words:find("^ALTER DATABASE") then return M.skeleton(text):find("SET TABLESPACE", 1, true) ~= nil end
-  if words:find("^ALTER SUBSCRIPTION") then
-    return M.skeleton(text):find(" REFRESH ") ~= nil or M.skeleton(text):find(" PUBLICATION ") ~= nil
+  local rule = RULES[words:match("^%a+")]
+  return rule ~= nil and rule(text, words)
+end
+
+-- The indexes made so far: looked through only when something asks, since that is rare and indexes are many.
+local INDEXES = "\0indexes"
+
+local function table_of_index(partitioned, name)
+  for _, text in ipairs(rawget(partitioned, INDEXES) or {}) do
+    if relation_name(text, "^.-(%S+)%s+[Oo][Nn]%s") == name then
+      return relation_name(text:gsub("%s[Oo][Nn][Ll][Yy]%s", " "), "%s[Oo][Nn]%s+([^%s(]+)")
+    end
   end
-  if words:find("^DO") then return M.commits_inside(text) end
-  return false
+end
+
+---Notes what makes a partitioned table or an index.
+local function note_made(statement, words, partitioned)
+  if words:find("^CREATE INDEX") or words:find("^CREATE UNIQUE INDEX") then
+    local list = rawget(partitioned, INDEXES) or {}
+    list[#list + 1] = statement.text
+    rawset(partitioned, INDEXES, list)
+  elseif words:find("^CREATE .*TABLE") and statement.text:upper():find("PARTITION%s+BY")
+    and M.skeleton(statement.text):find("PARTITION BY", 1, true) then
+    local name = relation_name(statement.text, "^.-[Tt][Aa][Bb][Ll][Ee]%s+([^%s(]+)")
+    if name and name:lower() == "if" then name = relation_name(statement.text,
+      "[Ee][Xx][Ii][Ss][Tt][Ss]%s+([^%s(]+)") end
+    if name then rawset(partitioned, name, true) end
+  end
+end
+
+---Is it one that is refused in a transaction when its relation is partitioned, and is that?
+---@param statement migrator.Statement
+---@param partitioned table<string, boolean>
+local function is_over_partitions(statement, partitioned)
+  local words = statement.words
+  if words:find("^CREATE") then note_made(statement, words, partitioned) end
+  local pattern = PARTITIONED[words:match("^%a+")]
+  local name = pattern and relation_name(statement.text, pattern)
+  if not name then return false end
+  if partitioned[name] then return true end
+  local on = table_of_index(partitioned, name)
+  return on ~= nil and partitioned[on] == true
 end
 
 ---Does a procedural body end transactions of its own?
@@ -88,6 +177,10 @@ end
 ---@return boolean
 function M.commits_inside(text)
   local body = text:match("%$([%w_]*)%$.*%$%1%$") and text:match("%$[%w_]*%$(.*)%$[%w_]*%$")
+  if not body then
+    local quoted = text:match("^[^$]-'(.*)'[^']*$")
+    body = quoted and quoted:gsub("''", "'")
+  end
   if not body then return false end
   body = ";" .. body:gsub("%-%-[^\n]*", " "):gsub("/%*.-%*/", " "):gsub("'[^']*'", "''"):upper()
   return body:find("[;%s]COMMIT%s*;") ~= nil or body:find("[;%s]ROLLBACK%s*;") ~= nil
@@ -102,8 +195,9 @@ end
 
 ---@param statement migrator.Statement
 ---@param procedures? table<string, boolean> those that end transactions, by name; what this statement makes is added
+---@param partitioned? table<string, boolean> partitioned tables and indexes, likewise
 ---@return migrator.Kind
-function M.of(statement, procedures)
+function M.of(statement, procedures, partitioned)
   local words = statement.words
   if procedures and words:find("^CREATE.* PROCEDURE") and M.commits_inside(statement.text) then
     local name = procedure_name(statement.text, "[Pp][Rr][Oo][Cc][Ee][Dd][Uu][Rr][Ee]")
@@ -113,6 +207,8 @@ function M.of(statement, procedures)
     local name = procedure_name(statement.text, "^%s*[Cc][Aa][Ll][Ll]")
     if name and procedures[name] then return "outside" end
   end
+  if is_outside(words, statement.text) then return "outside" end
+  if partitioned and is_over_partitions(statement, partitioned) then return "outside" end
   local first = words:match("^%S+")
   if first == "ROLLBACK" or first == "ABORT" then
     return M.skeleton(statement.text):find("^%s*ROLLBACK [%a ]-TO ") and "control" or "rollback"
@@ -120,14 +216,14 @@ function M.of(statement, procedures)
   if first == "PREPARE" and words:find("^PREPARE TRANSACTION") then return "rollback" end
   if CONTROL[first] then return "control" end
   if first == "COPY" and M.skeleton(statement.text):find("%f[%a]FROM STDIN%f[%A]") then return "copy" end
-  if is_outside(words, statement.text) then return "outside" end
   return "plain"
 end
 
 ---Sets `kind` on each statement.
 ---@param list migrator.Statement[]
-function M.mark(list)
-  for _, statement in ipairs(list) do statement.kind = M.of(statement) end
+---@param known? migrator.Kind[] what the planner, which knows more of the database, found
+function M.mark(list, known)
+  for i, statement in ipairs(list) do statement.kind = known and known[i] or M.of(statement) end
   return list
 end
 

@@ -126,6 +126,7 @@ end
 
 ---What the journal's reader noticed. What concerns an entry that was applied long ago is not said at every run.
 local function add_journal_findings(plan, findings)
+  if not (plan.journal.findings or {})[1] then return end
   local applied = {}
   for _, item in ipairs(plan.items) do applied[item.entry.tag] = item.row ~= nil end
   for _, finding in ipairs(plan.journal.findings or {}) do

@@ -1,6 +1,7 @@
 ---A Plan as one script that psql runs to the same end state, tracking rows included. Only what a run keeps for itself
 ---(the schema `migrator`, where a statement-wise file notes its progress) is left out: a script that failed outside a
 ---transaction cannot resume.
+local headers = require "migrator.plan.headers"
 local sql = require "migrator.core.sql"
 local tracking_table = require "migrator.tracking"
 
@@ -53,13 +54,29 @@ function Script:record(entry)
   self.rows[#self.rows + 1] = { hash = entry.hash, created_at = entry.when }
 end
 
+---What the file's headers set for it alone. `scope` is LOCAL inside a transaction.
+function Script:enter(item, scope)
+  for _, setting in ipairs(headers.settings(item.headers)) do
+    self:put("SELECT pg_catalog.current_setting('%s') AS migrator_before_%s \\gset", setting.name, setting.name)
+    self:put("SET %s%s = '%s';", scope, setting.name, setting.value)
+  end
+end
+
+function Script:leave(item, scope)
+  for _, setting in ipairs(headers.settings(item.headers)) do
+    self:put("SET %s%s = :'migrator_before_%s';", scope, setting.name, setting.name)
+  end
+end
+
 function Script:transaction(segment)
   self:put("BEGIN;")
   self:create()
   self:guard()
   for _, item in ipairs(segment.items) do
     self:put("\n-- %s", item.entry.path)
+    self:enter(item, "LOCAL ")
     for _, statement in ipairs(item.statements) do self:statement(statement.text) end
+    self:leave(item, "LOCAL ")
     self:record(item.entry)
   end
   self:put("COMMIT;")
@@ -93,6 +110,7 @@ function Script:statements(segment)
     self:put("COMMIT;")
   end
   self:put("\n-- %s", item.entry.path)
+  self:enter(item, "")
   for _, statement in ipairs(item.statements) do
     if statement.kind == "control" then open = true end
   end
@@ -106,6 +124,7 @@ function Script:statements(segment)
   self:guard()
   self:record(item.entry)
   self:put("COMMIT;")
+  self:leave(item, "")
 end
 
 local function milliseconds(seconds) return ("%dms"):format(math.tointeger(seconds * 1000 // 1)) end

@@ -1,6 +1,8 @@
 ---Pending migrations -> segments: what is committed together. Pure: entries in, segments out.
+local capacity = require "migrator.plan.capacity"
 local enums = require "migrator.plan.enums"
 local errors = require "migrator.error"
+local headers = require "migrator.plan.headers"
 local kinds = require "migrator.plan.kinds"
 local statements = require "migrator.journal.statements"
 
@@ -8,8 +10,17 @@ local M = {}
 
 ---@class migrator.Segment
 ---@field kind "transaction"|"statements"
----@field items { entry: migrator.Entry, statements?: migrator.Statement[] }[]
+---@field items migrator.SegmentItem[]
 ---@field reason string|nil why it is not part of the segment before
+---@field locks integer|nil of a transaction: the entries of the lock table that it takes, about
+
+---@class migrator.SegmentItem
+---@field entry migrator.Entry
+---@field count integer its statements
+---@field statements? migrator.Statement[]
+---@field headers migrator.Headers
+---@field kinds? migrator.Kind[] of its statements, when it stands alone
+---@field late? integer line of a header below the first statement
 
 local REFUSED = {
   rollback = { "%s would undo the migrations before it and lose their tracking rows",
@@ -26,28 +37,33 @@ local function refuse(entry, statement, kind, source)
     column = column, snippet = statements.line_at(source, line), migration = entry.tag })
 end
 
-local function header(entry_statements)
-  return entry_statements.source:match("^[\239\187\191%s]*%-%-%s*migrator:%s*([^\r\n]*)") or ""
+local function why_outside(statement)
+  local words = statement.words
+  return words:match("^(.-CONCURRENTLY)") or kinds.skeleton(statement.text):find("CONCURRENTLY", 1, true)
+    and words:match("^%S+ ?%S*") .. " … CONCURRENTLY" or words:match("^%S+ ?%S*")
+end
+
+local function reason_of(entry, statement)
+  if statement.kind == "outside" then
+    return ("%s:%d %s cannot run in a transaction"):format(entry.path, statement.line, why_outside(statement))
+  elseif statement.kind == "control" and statement.words:find("^[BCSE]")
+    and not statement.words:find("^SAVEPOINT") then
+    return ("%s:%d has transaction control of its own (%s)"):format(entry.path, statement.line,
+      statement.words:match("^%S+"))
+  end
 end
 
 ---What one file needs: nothing special, or a segment of its own and why.
-local function look(entry, procedures)
+local function look(entry, known)
   local list = entry:statements()
   local reason
   for _, statement in ipairs(list) do
-    statement.kind = kinds.of(statement, procedures)
+    statement.kind = kinds.of(statement, known.procedures, known.partitioned)
     if REFUSED[statement.kind] then refuse(entry, statement, statement.kind, list.source) end
-    if statement.kind == "outside" and not reason then
-      reason = ("%s:%d %s cannot run in a transaction"):format(entry.path, statement.line,
-        statement.words:match("^(.-CONCURRENTLY)") or statement.words:match("^%S+ ?%S*"))
-    elseif statement.kind == "control" and statement.words:find("^[BCSE]")
-      and not statement.words:find("^SAVEPOINT") then
-      reason = reason or ("%s:%d has transaction control of its own (%s)"):format(entry.path, statement.line,
-        statement.words:match("^%S+"))
-    end
+    reason = reason or reason_of(entry, statement)
   end
-  local head = header(list)
-  if head:find("no%-transaction") then reason = reason or entry.path .. " asks for no transaction" end
+  local head = headers.read(entry, list)
+  if head.no_transaction then reason = reason or entry.path .. " asks for no transaction" end
   return list, reason, head
 end
 
@@ -66,23 +82,59 @@ Builder.__index = Builder
 function Builder:open(kind, reason)
   self.current = { kind = kind, items = {}, reason = reason }
   self.watcher = enums.watcher(self.facts.server_version)
+  self.counter = capacity.counter()
   self.segments[#self.segments + 1] = self.current
 end
+
+function Builder:close(after) self.current, self.after = nil, after end
 
 function Builder:add_alone(item, reason)
   self:open("statements", reason)
   self.current.items[1] = item
-  self.current = nil
-  self.after = "after " .. item.entry.tag .. ", which stands alone"
+  self:close("after " .. item.entry.tag .. ", which stands alone")
+end
+
+local WAY_OUT = "raise max_locks_per_transaction to %d and restart the server, split the file, or head it with "
+  .. "`-- migrator: no-transaction`"
+
+---A file that fits into no lock table, even alone. What is merely more than our share of it may well fit.
+local function check_alone(segment, item, lock_table)
+  if segment.locks <= lock_table.capacity then return end
+  local entry = item.entry
+  errors.raise("config",
+    { message = ("%s alone takes about %d locks, and the server's lock table has room for about %d "
+    .. "(max_locks_per_transaction = %d)"):format(entry.tag, segment.locks, lock_table.capacity,
+    lock_table.per_transaction), hint = WAY_OUT:format(capacity.setting_for(lock_table, segment.locks)),
+    file = entry.path, migration = entry.tag, state = "nothing was changed" })
+end
+
+---Counts the locks of a file into the open segment; false when they are more than the run may take.
+function Builder:count(list)
+  for _, statement in ipairs(list) do self.counter:see(statement) end
+  return self.counter.total <= self.facts.lock_table.budget
+end
+
+---Puts the file into the open transaction, or into a new one where the server's lock table would not hold both.
+function Builder:put(item, list)
+  local lock_table = self.facts.lock_table
+  if lock_table and not self:count(list) and #self.current.items > 0 then
+    self:open("transaction", ("%s: the locks of more would not fit into the server's lock table "
+      .. "(max_locks_per_transaction = %d"):format(item.entry.path, lock_table.per_transaction))
+    self.current.split = true
+    self:count(list)
+    enum_use(self.watcher, list)
+  end
+  if lock_table then
+    self.current.locks = self.counter.total
+    check_alone(self.current, item, lock_table)
+  end
+  self.current.items[#self.current.items + 1] = item
 end
 
 function Builder:add(item, list)
   if not self.current then self:open("transaction", self.after) end
   local index, used, statement = enum_use(self.watcher, list)
-  if not index then
-    self.current.items[#self.current.items + 1] = item
-    return
-  end
+  if not index then return self:put(item, list) end
   local why = ("%s:%d uses '%s', added to the enum %s in the same run: it must be committed first"):format(
     item.entry.path, statement.line, used.value, used.type)
   local fresh = enums.watcher(self.facts.server_version)
@@ -91,33 +143,63 @@ function Builder:add(item, list)
   else
     self:open("transaction", why)
     self.watcher = fresh
-    self.current.items[1] = item
+    self:put(item, list)
   end
 end
 
+local function kinds_of(list)
+  local out = {}
+  for i, statement in ipairs(list) do out[i] = statement.kind end
+  return out
+end
+
+---Puts one file where it belongs.
+function Builder:take(entry, tx, known)
+  local list, reason, head = look(entry, known)
+  local item = { entry = entry, count = #list, statements = self.facts.keep and list or nil, headers = head,
+    late = headers.find_late(list) }
+  if tx == "file" then self:close("one transaction for each file") end
+  if reason or tx == "none" then
+    item.kinds = kinds_of(list)
+    return self:add_alone(item, reason or 'tx = "none"')
+  end
+  if head.isolate and self.current then self:close(entry.path .. " asks for a transaction of its own") end
+  self:add(item, list)
+  if head.isolate then self:close("after " .. entry.tag .. ", which asks for a transaction of its own") end
+end
+
+---Ends the reasons of such splits with the setting by which there would be none.
+function Builder:finish()
+  local total = 0
+  for _, segment in ipairs(self.segments) do total = total + (segment.locks or 0) end
+  for _, segment in ipairs(self.segments) do
+    if segment.split then
+      segment.reason = ("%s; %d would hold them all)"):format(segment.reason,
+        capacity.setting_for(self.facts.lock_table, total))
+    end
+  end
+  return self.segments
+end
+
+local function knowledge(names) return setmetatable({}, { __index = names }) end
+
+---@class migrator.PlanFacts
+---@field keep? boolean the statements stay in the segments, for showing them
+---@field server_version? integer
+---@field committing? table<string, boolean> procedures known to end transactions, by name
+---@field partitioned? table<string, boolean> partitioned tables and indexes, by name
+---@field lock_table? migrator.LockTable
+
 ---@param entries migrator.Entry[] in the order to apply
 ---@param tx "all"|"file"|"none"
----@param facts? { keep?: boolean, server_version?: integer, committing?: table<string, boolean> } keep: the statements stay in
----  the segments, for showing them; committing: procedures known to end transactions, by name
+---@param facts? migrator.PlanFacts
 ---@return migrator.Segment[]
 function M.build(entries, tx, facts)
   facts = facts or {}
   local builder = setmetatable({ segments = {}, facts = facts }, Builder)
-  local procedures = setmetatable({}, { __index = facts.committing })
-  for _, entry in ipairs(entries) do
-    local list, reason, head = look(entry, procedures)
-    local item = { entry = entry, count = #list, statements = facts.keep and list or nil }
-    if tx == "file" or head:find("isolate") then
-      builder.current, builder.after = nil, "one transaction for each file"
-    end
-    if reason or tx == "none" then
-      builder:add_alone(item, reason or 'tx = "none"')
-    else
-      builder:add(item, list)
-    end
-    if head:find("isolate") then builder.current = nil end
-  end
-  return builder.segments
+  local known = { procedures = knowledge(facts.committing), partitioned = knowledge(facts.partitioned) }
+  for _, entry in ipairs(entries) do builder:take(entry, tx, known) end
+  return builder:finish()
 end
 
 return M

@@ -6,6 +6,7 @@ local M = {
   advice = require("migrator.lib.advice").custom,
   lock = closed("policy.lock", require "migrator.policy.lock"),
   retry = closed("policy.retry", require "migrator.policy.retry"),
+  victims = closed("policy.victims", require "migrator.policy.victims"),
   verify = closed("policy.verify", require "migrator.policy.verify"),
 }
 

@@ -14,11 +14,15 @@ function M.backoff(opts)
   end
 end
 
----Tries again on lock_timeout (55P03) and deadlock (40P01): in both the transaction was rolled back whole.
+local PASSES = { ["55P03"] = true, ["40P01"] = true }
+
+---Tries again on lock_timeout (55P03), deadlock (40P01) and after giving way to others: in all the transaction was rolled
+---back whole.
+---@return fun(err: migrator.Error, attempt: integer): number|nil
 function M.lock(opts)
   local backoff = M.backoff(opts)
   return function(err, attempt)
-    if type(err) ~= "table" or not (err.sqlstate == "55P03" or err.sqlstate == "40P01") then return nil end
+    if type(err) ~= "table" or not (err.gave_way or PASSES[err.sqlstate]) then return nil end
     return backoff(attempt)
   end
 end

@@ -75,13 +75,15 @@ function Sink:diagnostic(severity, text)
 end
 
 ---A line that the next output replaces; only on a terminal.
+---@return boolean shown
 function Sink:progress(text)
-  if not self.columns or self.quiet or self.log_json then return end
+  if not self.columns or self.quiet or self.log_json then return false end
   if utf8.len(text) and utf8.len(text) >= self.columns then
     text = text:sub(1, utf8.offset(text, self.columns - 1) - 1)
   end
   host.write("stderr", "\r\27[K" .. mask.apply(text))
   self.progress_shown = true
+  return true
 end
 
 function Sink:clear_progress()

@@ -1,5 +1,6 @@
 ---What happens during a run, as lines of text and, on a terminal, a line of progress.
-local duration = require "migrator.lib.duration"
+local lazy = require "migrator.lib.lazy"
+local duration = lazy.require "migrator.lib.duration"
 
 local M = {}
 
@@ -58,9 +59,19 @@ function HANDLERS.waiting(sink, data)
   sink:diagnostic("notice", data.message)
 end
 
+local DOING = { lock = "waiting for a lock", snapshot = "waiting for older transactions" }
+
+---Something long: on a terminal in the line of progress, elsewhere a line now and then.
+function HANDLERS.heartbeat(sink, data)
+  local text = ("%s:%d %s: %s%s"):format(data.entry.path, data.statement.line, data.statement.words,
+    duration.format(data.elapsed), DOING[data.wait] and ", " .. DOING[data.wait] or "")
+  if data.doing then text = text .. ", " .. data.doing end
+  if not sink:progress(text) and data.due then sink:diagnostic("notice", text) end
+end
+
 function HANDLERS.retry(sink, data)
-  sink:diagnostic("warning",
-    ("%s; everything was rolled back, trying again in %s (try %d)"):format(tostring(data.error),
+  sink:diagnostic("warning", ("%s; %s, trying again in %s (try %d)"):format(tostring(data.error),
+    data.error.part_way and "what was done before it stays" or "everything was rolled back",
     duration.format(data.wait), data.attempt + 1))
 end
 

@@ -11,19 +11,28 @@ local text = require "migrator.sink.text"
 local KNOWN = { dir = "string", lock_timeout = "duration", statement_timeout = "duration", tx = "string",
   order = "string",
   edited = "string", missing = "string", baseline = "string", wait = "duration", tries = "number", schema = "string",
-  table = "string", orphans = "string", expect_changes = "boolean" }
+  table = "string", orphans = "string", expect_changes = "boolean", lock_first = "boolean",
+  snapshot_timeout = "duration", victims = "any", retry = "function" }
+
+---Functions are policies of this script alone; the rest are settings.
+local function take_policies(opts)
+  local out = { retry = opts.retry, victims = type(opts.victims) == "function" and opts.victims or nil }
+  for name in pairs(out) do opts[name] = nil end
+  return out
+end
 
 return function(given)
   local opts = options.check("migrate", given, KNOWN)
   local expect_changes = opts.expect_changes
   opts.expect_changes = nil
+  local policies = take_policies(opts)
   return {
     name = "migrate", needs = { "dsn" }, gives = { "migrated" }, options = opts,
     check = function(ctx) engine.journal(ctx:config_for(opts)) end,
     run = function(ctx)
       local config = ctx:config_for(opts)
       local emit = text.subscribe(ctx.sink, clock.now)
-      local result = engine.migrate(config, emit, { deadline = ctx.deadline, conn = ctx.conn })
+      local result = engine.migrate(config, emit, { deadline = ctx.deadline, conn = ctx.conn, policy = policies })
       ctx.results.migrate, ctx.migrate_config = result, config
       ctx.results.document = report.migrate(result, failure.document)
       if result.error then error(result.error, 0) end
