@@ -1,10 +1,10 @@
 ---The command line, from the tables of options and commands: parsing, --help and completion.
-local argparse = require "argparse"
+local lazy = require "migrator.lib.lazy"
 local commands = require "migrator.commands"
 local errors = require "migrator.error"
 local host = require "migrator.core.host"
 local options = require "migrator.options"
-local suggest = require "migrator.lib.suggest"
+local suggest = lazy.require "migrator.lib.suggest"
 
 local M = {}
 
@@ -39,7 +39,7 @@ local function width() return math.max(40, math.min(host.terminal("stdout") or N
 
 ---@param only? string add this command only, which is quicker
 function M.parser(only)
-  local root = argparse("migrator",
+  local root = require("argparse")("migrator",
     "Applies a Drizzle project's migrations to PostgreSQL, verifies and seeds, and runs pipelines "
     .. "written in Lua."):add_help(false):require_command(false)
   root:usage("Usage: migrator FILE.lua [ARGS…]\n       migrator COMMAND [OPTIONS]")
@@ -101,6 +101,51 @@ local function complain(message, command)
     hint = hint or ("`migrator help%s` shows what it takes"):format(command and " " .. command or "") })
 end
 
+local function find_choice(option, value)
+  for _, choice in ipairs(option.choices or { value }) do
+    if choice == value then return true end
+  end
+  return false
+end
+
+---What nearly every call is: a command and its options, each once and spelt as in --help. Anything else, mistakes above
+---all, is for argparse; setting that up takes longer than all the rest of the start.
+local function parse_plain(name, words)
+  local command, own, out, at = commands.by_name[name], {}, { command = name }, 2
+  if not command or command.arguments then return nil end
+  for _, option in ipairs(command.options or {}) do own[option.name] = option end
+  while words[at] do
+    local flag, equals, value = words[at]:match("^%-%-(%l[%l%d-]*)(=?)(.*)$")
+    local key = flag and flag:gsub("-", "_")
+    local option = own[key] or options.by_name[key]
+    if not option or out[key] ~= nil or not (own[key] or options.applies(option, name)) then return nil end
+    if option.kind == "flag" then
+      if equals ~= "" or value ~= "" then return nil end
+      out[key] = true
+    else
+      if equals == "" then
+        at = at + 1
+        value = value == "" and words[at] or "-"
+      end
+      if value == "" or value:sub(1, 1) == "-" or not find_choice(option, value) then return nil end
+      out[key] = value
+    end
+    at = at + 1
+  end
+  return out
+end
+
+local function parse_words(name, words)
+  local parser = M.parser(name)
+  parser.error = function(_, message) error({ complaint = message }, 0) end
+  for _, command in ipairs(parser._commands) do command.error = parser.error end
+  local ok, result = pcall(parser.parse, parser, words)
+  if ok then return result end
+  if type(result) == "table" and result.complaint then complain(result.complaint, name) end
+  if type(result) ~= "table" or not result.help then error(result, 0) end
+  return nil, result.help
+end
+
 ---@param argv string[]
 ---@return { command: string, given: table, args: table, script?: string, rest?: string[] }
 function M.parse(argv)
@@ -133,17 +178,9 @@ function M.parse(argv)
       break
     end
   end
-  local parser = M.parser(name)
-  parser.error = function(_, message) error({ complaint = message }, 0) end
-  for _, command in ipairs(parser._commands) do command.error = parser.error end
-  local ok, result = pcall(parser.parse, parser, words)
-  if not ok then
-    if type(result) == "table" and result.help then
-      return { command = "help", text = result.help, given = {}, args = {} }
-    end
-    if type(result) == "table" and result.complaint then complain(result.complaint, name) end
-    error(result, 0)
-  end
+  local result, help = parse_plain(name, words), nil
+  if not result then result, help = parse_words(name, words) end
+  if not result then return { command = "help", text = help, given = {}, args = {} } end
   local given = {}
   for _, option in ipairs(options.list) do -- argparse also sets the command's own name, which may be that of an option
     if not name or options.applies(option, name) then given[option.name] = result[option.name] end

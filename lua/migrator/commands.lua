@@ -43,13 +43,21 @@ M.list = {
     { name = "migrated", kind = "flag", help = "apply the migrations first" } } },
   { name = "test", summary = "run Busted specs against a migrated throw-away database", arguments = {
     { name = "spec", help = "spec files or folders (default: spec)", args = "*" } }, options = {
-    { name = "filter", kind = "string", metavar = "PATTERN", help = "only tests whose name matches" } } },
+    { name = "filter", kind = "string", metavar = "PATTERN", help = "only tests whose name matches" },
+    { name = "crash_matrix", kind = "flag",
+      help = "instead of specs: disturb the run at every boundary, run again, compare" },
+    { name = "after", kind = "string", metavar = "TAG",
+      help = "crash matrix: apply everything up to and with this one undisturbed" },
+    { name = "points", kind = "string", metavar = "N",
+      help = "crash matrix: at most so many points (400; 0: all)" } } },
   { name = "spec", summary = "run the program's own specs", hidden = true, arguments = {
     { name = "spec", help = "spec files or folders (default: spec)", args = "*" } }, options = {
     { name = "filter", kind = "string", metavar = "PATTERN", help = "only tests whose name matches" } } },
   { name = "dev", summary = "run a Lua file of the checkout with the core modules in sight", hidden = true,
     arguments = {
     { name = "file", help = "the file" }, { name = "words", help = "its arguments", args = "*" } } },
+  { name = "crash", summary = "one run of the crash matrix", hidden = true, arguments = {
+    { name = "job", help = "a file that says what to do" } } },
   { name = "init", summary = "scaffold a project: pipeline, folders, seeds, config, CI workflow", arguments = {
     { name = "folder", help = "where (default: here)", args = "?" } } },
   { name = "types", summary = "write editor stubs for the Lua API", arguments = {

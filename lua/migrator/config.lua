@@ -1,11 +1,12 @@
 ---The Config: every setting, and where it came from. Nothing else reads the environment or the project file.
-local duration = require "migrator.lib.duration"
-local env = require "migrator.env"
+local lazy = require "migrator.lib.lazy"
+local duration = lazy.require "migrator.lib.duration"
+local env = lazy.require "migrator.env"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
 local host = require "migrator.core.host"
 local options = require "migrator.options"
-local suggest = require "migrator.lib.suggest"
+local suggest = lazy.require "migrator.lib.suggest"
 
 local M = {}
 
@@ -49,6 +50,7 @@ function CONVERT.integer(option, value, origin)
 end
 
 function CONVERT.duration(option, value, origin)
+  if math.type(value) == "integer" and value >= 0 then return value end
   local ok, seconds = pcall(duration.parse, value)
   if not ok or seconds < 0 then fail(option, value, origin, 'a time such as "5s", "250ms" or "2m"') end
   return seconds

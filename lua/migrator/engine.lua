@@ -238,8 +238,8 @@ function M.apply(config, found, session, emit, policy, deadline)
   policy = policy or {}
   local ctx = { conn = session.conn, pid = session.state.pid, tracking = session.tracking, rows = session.rows,
     tracked = session.state.tracked, has_schema = session.state.has_schema, emit = emit, rehearse = config.rehearse,
-    lock_first = config.lock_first, deadline = deadline,
-    patience = config.connect_timeout > 0 and config.connect_timeout or 30, retry = policy.retry or retry.lock { tries = config.tries } }
+    lock_first = config.lock_first, deadline = deadline, retry = policy.retry or retry.lock { tries = config.tries },
+    patience = config.connect_timeout > 0 and config.connect_timeout or 30 }
   local watching <close> = new_watch(config, policy, emit)
   ctx.watch = watching
   function ctx:answer(batch, meta) return watching:answer(batch, meta, self.pid) end

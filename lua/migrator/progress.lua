@@ -29,27 +29,39 @@ function M.digests(list)
   return out
 end
 
----The last statement that is known to be done, and whether the one after it was begun.
+---The last statement that is known to be done and, if the one after it was begun, what was noted then.
 ---@param entry migrator.Entry
 ---@param digests table<integer, string>
----@return integer done, boolean begun
+---@return integer done, string|nil begun
 function M.find(conn, tracking, entry, digests)
   local row = conn:row(("select statement, done_digest, state from %s where tracking = $1 and tag = $2"):format(TABLE),
     tracking, entry.tag)
-  if not row then return 0, false end
-  local done = row.state == "begun" and row.statement - 1 or row.statement
+  if not row then return 0 end
+  local begun = row.state:match("^begun ?(.*)")
+  local done = begun and row.statement - 1 or row.statement
   if digests[done] ~= row.done_digest then
     errors.raise("checksum", {
       message = ("%s was edited in its first %d statement(s), which ran already"):format(entry.tag, done),
       file = entry.path, migration = entry.tag,
       hint = "restore those statements; what stands behind them may be changed, and the next run goes on there" })
   end
-  return done, row.state == "begun"
+  return done, begun
 end
 
----@param state "begun"|"done"
+---The migrations that stopped part way, whatever their files are now.
+---@param tracking string the tracking table's name
+---@return table<string, integer> done statements by tag
+function M.list(conn, tracking)
+  local out = {}
+  for _, row in ipairs(conn:exec(("select tag, statement, state from %s where tracking = $1"):format(TABLE), tracking)) do
+    out[row.tag] = row.state == "done" and row.statement or row.statement - 1
+  end
+  return out
+end
+
+---@param state string "done", or "begun" and what is to be noted with it
 function M.record(conn, tracking, entry, digests, statement, state)
-  local done = state == "begun" and statement - 1 or statement
+  local done = state == "done" and statement or statement - 1
   conn:exec(([[insert into %s as p (tracking, tag, statement, done_digest, state) values ($1, $2, $3, $4, $5)
     on conflict (tracking, tag) do update set statement = $3, done_digest = $4, state = $5, at = now()]]):format(TABLE),
     tracking, entry.tag, statement, digests[done], state)

@@ -32,6 +32,7 @@ select pg_catalog.pg_backend_pid() as pid, pg_catalog.pg_is_in_recovery() as sta
   pg_catalog.current_database() as database, current_user::text as user,
   pg_catalog.to_regclass($3) is not null as tracked,
   exists (select 1 from pg_catalog.pg_namespace where nspname = $5) as has_schema,
+  pg_catalog.to_regclass('migrator.progress') is not null as has_progress,
   case when pg_catalog.to_regclass($3) is null then exists (select 1 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'migrator', $5)) end as has_tables,
   case when $4::boolean and pg_catalog.pg_backend_pid() = $1::int4

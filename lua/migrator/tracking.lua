@@ -57,18 +57,17 @@ function M.digest_check(tracking)
   return ("select case when %s = $1 then 0 else ($2 || count(*)::text)::int4 end from %s"):format(DIGEST, tracking.name)
 end
 
----@param rows table[] as read
+---@param rows table[] as read; they become the rows
 ---@return migrator.Row[]
 function M.rows(rows)
-  local out = {}
-  for i, row in ipairs(rows) do
-    if math.type(row.id) ~= "integer" or type(row.hash) ~= "string" then
+  local kind = math.type
+  for _, row in ipairs(rows) do
+    if kind(row.id) ~= "integer" or type(row.hash) ~= "string" then
       errors.raise("config", { message = "the tracking table does not have Drizzle's columns (id, hash, created_at)" })
     end
-    out[i] = { id = row.id, hash = row.hash, created_at = math.type(row.created_at) == "integer" and row.created_at
-      or nil }
+    if kind(row.created_at) ~= "integer" then row.created_at = nil end
   end
-  return out
+  return rows
 end
 
 return M

@@ -99,7 +99,7 @@ local LUA_ROOMS = {
   { "changes", "changes%." },
   { "sink", "sink sink%. ci" },
   { "report", "sink" },
-  { "plan", "plan%. journal%.statements tracking server db sink policy%." },
+  { "plan", "plan%. journal%.statements progress tracking server db sink policy%." },
   { "apply", "apply%. db plan%.headers plan%.kinds plan%.locks journal%.statements progress tracking policy%." },
   { "engine", "apply apply%. config db journal plan plan%. policy%. server tracking" },
   { "ephemeral", "ephemeral%. db" },

@@ -3,6 +3,7 @@ local db = require "migrator.db"
 local errors = require "migrator.error"
 local host = require "migrator.core.host"
 local pg = require "spec.support.pg"
+local tmp = require "spec.support.tmp"
 
 local function raised(fn, ...)
   local ok, err = pcall(fn, ...)
@@ -323,6 +324,21 @@ describe("the allocation ladder", function()
         local copy <close> = conn:copy_in "copy t from stdin"
         copy:row(1, "a")
         copy:finish()
+      end)
+      local path = tmp.dir { ["a.csv"] = "1,x\n" } .. "/a.csv"
+      climb(function()
+        local copy <close> = conn:copy_in "copy t from stdin"
+        copy:values({ 1, "a" }, 2)
+        copy:fields({ id = 1, v = ("a"):rep(1000) }, { "id", "v" })
+        copy:json_columns({ "id", "v" }, { "plain", "plain" })
+        copy:json_lines('{"id":1,"v":"x"}\n', 1)
+        copy:finish()
+      end)
+      climb(function()
+        local copy <close> = conn:copy_in "copy t from stdin with (format csv)"
+        copy:csv_file(path)
+        copy:finish()
+        core.locate_csv(path, false, 1)
       end)
       assert.equal("idle", conn:status())
       assert.equal(1, conn:value "select 1")

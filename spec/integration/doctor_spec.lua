@@ -27,7 +27,7 @@ describe("doctor", function()
     assert.equal(0, ran.code, ran.stdout)
     assert.falsy(ran.stdout:find("\nfail", 1, true))
     for _, name in ipairs { "url", "journal", "server", "login", "version", "encoding", "pooler", "privileges",
-      "run lock", "extensions", "state", "files" } do
+      "run lock", "indexes", "extensions", "state", "files" } do
       assert.truthy(ran.stdout:find("\nok    " .. name, 1, true), name)
     end
   end)
@@ -92,5 +92,19 @@ describe("doctor", function()
     pg.admin():exec(("alter database %s set default_transaction_read_only = on"):format(name))
     local check = find(target).pooler
     assert.same({ "fail", true }, { check.status, check.message:find("read-only", 1, true) ~= nil })
+  end)
+
+  it("names INVALID indexes and a migration that stopped part way", function()
+    local target = pg.database()
+    local conn <close> = db.connect(target)
+    conn:script "create table t (v int); insert into t values (1), (1)"
+    local dir = project.write { { "0000_a", "create index concurrently fine on t (v); create unique index concurrently one on t (v);" } }
+    assert.equal(1, cli.run({ "migrate", "--url", target, "--dir", dir }).code)
+    local status = cli.run { "status", "--url", target, "--dir", dir }
+    assert.matches("0000_a stopped part way: its first 1 statement(s) are done", status.stderr, 1, true)
+    assert.matches("stopped part way", doctor(target, dir).stdout, 1, true)
+    pcall(conn.exec, conn, "create unique index concurrently two on t (v)")
+    local found = find(target, dir).indexes
+    assert.same({ "warn", "two of t is INVALID: building it was cut off" }, { found.status, found.message })
   end)
 end)

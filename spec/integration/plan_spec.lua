@@ -105,7 +105,7 @@ Part 1 of 2: one transaction
 Part 2 of 2: statement by statement, outside a transaction
   because DIR/0001_b.sql:1 DROP INDEX CONCURRENTLY cannot run in a transaction
   DIR/0001_b.sql:1: drop index concurrently if exists x
-      locks x: SHARE UPDATE EXCLUSIVE
+      locks x and its table: SHARE UPDATE EXCLUSIVE
       destructive: drops the index x
 3 statement(s) in 2 migration(s), 2 of them destructive
 ]]):gsub("DIR", (dir:gsub("%%", "%%%%"))), ran.stdout)

@@ -31,6 +31,12 @@ int mig_boxes_live(void);
  */
 void mig_new_type(lua_State *L, const char *type, const luaL_Reg *methods, lua_CFunction close);
 
+/* later.c: is a thread still opening a session? */
+int mig_later_busy(void);
+
+/* texts.c, of the module `hash`. */
+int mig_hash_texts(lua_State *L);
+
 int luaopen_migrator_core_clock(lua_State *L);
 int luaopen_migrator_core_db(lua_State *L);
 int luaopen_migrator_core_fs(lua_State *L);

@@ -40,7 +40,7 @@ static int hash_random_hex(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"digest", hash_digest}, {"sha256", hash_sha256}, {"random_hex", hash_random_hex}, {NULL, NULL}};
+    {"digest", hash_digest}, {"sha256", hash_sha256}, {"random_hex", hash_random_hex}, {"texts", mig_hash_texts}, {NULL, NULL}};
 
 int luaopen_migrator_core_hash(lua_State *L) {
   luaL_newlib(L, functions);

@@ -7,7 +7,7 @@
 #define RESULT "migrator.result"
 
 /* Types by their fixed OIDs (pg_type.dat): what a value of them becomes in Lua. Everything else stays text. */
-enum kind { TEXT, BOOLEAN, INTEGER, FLOAT, BYTES, JSON };
+enum kind { TEXT, BOOLEAN, INTEGER, FLOAT, BYTES, JSON, ARRAY = 0x80 };
 
 static const struct {
   Oid type, array;
@@ -18,11 +18,11 @@ static const struct {
              {1700, 1231, TEXT},  {2950, 2951, TEXT}, {1184, 1185, TEXT},  {1114, 1115, TEXT},  {1082, 1182, TEXT},
              {1083, 1183, TEXT},  {1266, 1270, TEXT}, {1186, 1187, TEXT},  {869, 1041, TEXT},   {28, 1011, TEXT}};
 
-static enum kind find_kind(Oid type, int *is_array) {
-  *is_array = 0;
+/* A kind, with the bit ARRAY for a list of it. */
+static unsigned char find_kind(Oid type) {
   for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-    *is_array = types[i].array == type;
-    if (types[i].type == type || *is_array) return types[i].kind;
+    if (types[i].type == type) return (unsigned char)types[i].kind;
+    if (types[i].array == type) return (unsigned char)(types[i].kind | ARRAY);
   }
   return TEXT;
 }
@@ -104,46 +104,46 @@ static const char *push_array(lua_State *L, const char *at, enum kind kind) {
   return *at ? at + 1 : at;
 }
 
-static void push_value(lua_State *L, const PGresult *result, int row, int column) {
+static void push_value(lua_State *L, const PGresult *result, int row, int column, int kind) {
   const char *text = PQgetvalue(result, row, column);
   size_t len = (size_t)PQgetlength(result, row, column);
-  int is_array;
-  enum kind kind;
-  if (PQgetisnull(result, row, column)) {
+  if (len == 0 && PQgetisnull(result, row, column)) {
     lua_pushlightuserdata(L, NULL);
-    return;
+  } else if (!(kind & ARRAY)) {
+    push_scalar(L, text, len, (enum kind)kind);
+  } else {
+    if (text[0] == '[') text = strchr(text, '=') + 1;
+    push_array(L, text, (enum kind)(kind & ~ARRAY));
   }
-  kind = find_kind(PQftype(result, column), &is_array);
-  if (!is_array) {
-    push_scalar(L, text, len, kind);
-    return;
-  }
-  if (text[0] == '[') text = strchr(text, '=') + 1;
-  push_array(L, text, kind);
 }
 
 static void push_rows(lua_State *L, const PGresult *result) {
   int rows = PQntuples(result), columns = PQnfields(result), names;
+  unsigned char *kinds;
   lua_createtable(L, rows, 3);
-  luaL_checkstack(L, columns + 8, "too many columns");
+  luaL_checkstack(L, columns + 9, "too many columns");
+  kinds = lua_newuserdatauv(L, (size_t)columns + 1, 0);
   names = lua_gettop(L) + 1;
-  for (int column = 0; column < columns; column++) lua_pushstring(L, PQfname(result, column));
+  for (int column = 0; column < columns; column++) {
+    lua_pushstring(L, PQfname(result, column));
+    kinds[column] = find_kind(PQftype(result, column));
+  }
   for (int row = 0; row < rows; row++) {
     lua_createtable(L, 0, columns);
     for (int column = 0; column < columns; column++) {
       lua_pushvalue(L, names + column);
-      push_value(L, result, row, column);
+      push_value(L, result, row, column, kinds[column]);
       lua_rawset(L, -3);
     }
-    lua_rawseti(L, names - 1, row + 1);
+    lua_rawseti(L, names - 2, row + 1);
   }
   lua_createtable(L, columns, 0);
   for (int column = 0; column < columns; column++) {
     lua_pushvalue(L, names + column);
     lua_rawseti(L, -2, column + 1);
   }
-  lua_setfield(L, names - 1, "columns");
-  lua_settop(L, names - 1);
+  lua_setfield(L, names - 2, "columns");
+  lua_settop(L, names - 2);
 }
 
 void mig_push_failure(lua_State *L, ResultBox *box, const char *sql) {

@@ -49,6 +49,25 @@ int mig_file_read(const char *path, size_t limit, mig_buf *out, mig_err *err) {
   return failed;
 }
 
+int mig_file_read_at(int folder, const char *name, mig_buf *out, mig_err *err) {
+  int fd = openat(folder, name, O_RDONLY | O_CLOEXEC), failed = 0;
+  ssize_t n = 1;
+  out->len = 0;
+  if (fd < 0) return fail(err, "read", name);
+  while (n > 0 && !failed) {
+    if (mig_buf_reserve(out, out->cap - out->len > 1 ? 1 : 65536, err)) {
+      failed = -1;
+      break;
+    }
+    n = read(fd, out->data + out->len, out->cap - out->len - 1);
+    if (n > 0) out->len += (size_t)n;
+    if (n < 0 && errno == EINTR) n = 1;
+    if (n < 0) failed = fail(err, "read", name);
+  }
+  close(fd);
+  return failed;
+}
+
 static int write_all(int fd, const char *data, size_t n) {
   while (n > 0) {
     ssize_t done = write(fd, data, n);

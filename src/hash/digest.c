@@ -17,18 +17,23 @@ static void to_hex(const unsigned char *bytes, size_t n, char *hex) {
   hex[2 * n] = '\0';
 }
 
+int mig_sha256(const void *data, size_t n, char hex[MIG_SHA256_HEX], mig_err *err) {
+  unsigned char bytes[SHA256_DIGEST_LENGTH];
+  SHA256_CTX context;
+  if (!SHA256_Init(&context) || !SHA256_Update(&context, data, n) || !SHA256_Final(bytes, &context))
+    return mig_err_set(err, "internal", "sha256 failed");
+  to_hex(bytes, sizeof bytes, hex);
+  return 0;
+}
+
 int mig_digest(const char *name, const void *data, size_t n, char hex[MIG_DIGEST_HEX], mig_err *err) {
   unsigned char bytes[EVP_MAX_MD_SIZE];
-  unsigned len = SHA256_DIGEST_LENGTH;
-  if (strcmp(name, "sha256") == 0) {
-    SHA256_CTX context;
-    if (!SHA256_Init(&context) || !SHA256_Update(&context, data, n) || !SHA256_Final(bytes, &context))
-      return mig_err_set(err, "internal", "sha256 failed");
-  } else {
-    const EVP_MD *kind = EVP_get_digestbyname(name);
-    if (!kind || !EVP_Digest(data, n, bytes, &len, kind, NULL))
-      return mig_err_set(err, "usage", "no such digest: %s", name);
-  }
+  unsigned len;
+  const EVP_MD *kind;
+  if (strcmp(name, "sha256") == 0) return mig_sha256(data, n, hex, err);
+  kind = EVP_get_digestbyname(name);
+  if (!kind || !EVP_Digest(data, n, bytes, &len, kind, NULL))
+    return mig_err_set(err, "usage", "no such digest: %s", name);
   to_hex(bytes, len, hex);
   return 0;
 }

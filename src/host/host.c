@@ -6,6 +6,8 @@
 #include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+#include <string.h>
 
 #include "base/interrupt.h"
 #include "bind/bind.h"
@@ -37,7 +39,7 @@ static void interrupt_hook(lua_State *L, lua_Debug *where) {
   (void)where;
   if (script_deadline == MIG_NEVER) lua_sethook(L, NULL, 0, 0);
   if (mig_interrupt_pending()) {
-    mig_err_set(&err, "interrupted", "interrupted by a signal");
+    mig_err_set(&err, "interrupted", "interrupted by SIG%s", sigabbrev_np(mig_interrupt_pending()));
     mig_raise(L, &err);
   }
   if (mig_now() > script_deadline) {
@@ -109,6 +111,7 @@ int mig_host_run(int argc, char **argv) {
   running = NULL;
   mig_interrupt_restore();
   if (fflush(stdout)) code = code ? code : EXIT_INTERNAL;
+  if (mig_later_busy()) _exit(code); /* what runs at exit would pull the ground from under it */
   return code;
 }
 

@@ -1,11 +1,11 @@
 #include "pg/copy.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 
+#include "base/wait.h"
 #include "pg/diag.h"
-
-enum { HIGH_WATER = 1 << 20 };
 
 int mig_copy_start(mig_pg *pg, int in, mig_deadline deadline, mig_err *err) {
   PGresult *result;
@@ -49,22 +49,57 @@ static int last_result(mig_pg *pg, int aborted, mig_deadline deadline, long long
 /* The server ended the COPY on its own: its reason is waiting to be read. */
 static int refused(mig_pg *pg, mig_deadline deadline, mig_err *err) {
   long long rows;
-  if (PQstatus(pg->conn) == CONNECTION_BAD) return mig_diag_lost(pg->conn, err);
   if (last_result(pg, 0, deadline, &rows, err)) return -1;
   return mig_err_set(err, "internal", "the server ended the COPY without a reason");
 }
 
+/* The session is lost. libpq looks at the server's last words only when it is not copying any more. */
+static int gone(mig_pg *pg, mig_err *err) {
+  PGresult *result;
+  int found = 0;
+  PQputCopyEnd(pg->conn, "lost");
+  while (!found && PQstatus(pg->conn) == CONNECTION_BAD && (result = PQgetResult(pg->conn))) {
+    found = PQresultErrorField(result, PG_DIAG_SQLSTATE) != NULL;
+    if (found) mig_diag_result(result, err);
+    PQclear(result);
+  }
+  if (!found) mig_diag_lost(pg->conn, err);
+  err->code = "connect";
+  mig_pg_close(pg);
+  return -1;
+}
+
+/* Waits until the server takes more. Without the look at what it says, the end of its process would be noticed only
+ * when all rows were sent: libpq keeps silent about a failed send until then. */
+static int make_room(mig_pg *pg, mig_deadline deadline, mig_err *err) {
+  int pending;
+  do {
+    short ready;
+    int failed = mig_remaining_ms(deadline) == 0
+                     ? mig_err_set(err, "timeout", "deadline passed")
+                     : mig_wait_fd(PQsocket(pg->conn), POLLIN | POLLOUT, deadline, &ready, err);
+    if (failed) {
+      mig_pg_abandon(pg);
+      return -1;
+    }
+    if ((ready & ~POLLOUT) && !PQconsumeInput(pg->conn)) return gone(pg, err);
+    pending = PQflush(pg->conn);
+    if (pending < 0) return gone(pg, err);
+  } while (pending > 0);
+  return 0;
+}
+
 int mig_copy_put(mig_pg *pg, const char *data, size_t len, mig_deadline deadline, mig_err *err) {
   while (len > 0) {
-    int n = len > HIGH_WATER ? HIGH_WATER : (int)len;
-    int sent = PQputCopyData(pg->conn, data, n);
-    if (sent < 0) return refused(pg, deadline, err);
+    int n = len > MIG_COPY_CHUNK ? MIG_COPY_CHUNK : (int)len;
+    int sent;
+    if (make_room(pg, deadline, err)) return -1;
+    sent = PQputCopyData(pg->conn, data, n);
+    if (sent < 0) return PQstatus(pg->conn) == CONNECTION_BAD ? gone(pg, err) : refused(pg, deadline, err);
     if (sent > 0) {
       data += n;
       len -= (size_t)n;
     }
-    while (PQflush(pg->conn) > 0) /* else libpq would keep all of it in memory */
-      if (mig_pg_wait(pg, deadline, err)) return -1;
   }
   return 0;
 }

@@ -20,7 +20,9 @@ int mig_diag_result(const PGresult *result, mig_err *err) {
   mig_text_copy(err->context, sizeof err->context, field(result, PG_DIAG_CONTEXT));
   err->position = (int)strtol(position, NULL, 10);
   if (strcmp(err->sqlstate, "55P03") == 0) err->code = "lock";
-  if (strncmp(err->sqlstate, "57P0", 4) == 0) err->code = "connect"; /* the server ends the session, or is not up */
+  if (strncmp(err->sqlstate, "57P0", 4) == 0 || strcmp(err->severity, "FATAL") == 0 ||
+      strcmp(err->severity, "PANIC") == 0)
+    err->code = "connect"; /* the server, or a pooler, ends the session, or is not up */
   return -1;
 }
 

@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include "base/wait.h"
+#include "pg/alive.h"
 #include "pg/cancel.h"
 #include "pg/diag.h"
 
-enum { CANCEL_MS = 1500, DRAIN_MS = 1500 };
+enum { CANCEL_MS = 1500, DRAIN_MS = 1500, LOOK_MS = 5000 };
 
 static int lost(mig_pg *pg, mig_err *err) {
   mig_diag_lost(pg->conn, err);
@@ -25,6 +26,22 @@ int mig_pg_send(mig_pg *pg, const char *sql, const mig_params *params, mig_err *
   return mig_err_set(err, "internal", "cannot send: %s", PQerrorMessage(pg->conn));
 }
 
+/* As mig_wait_fd, but a peer that has acknowledged nothing for long is gone: looked at now and then, since a deadline may
+ * be far off or never. */
+static int wait_alive(mig_pg *pg, short events, mig_deadline deadline, short *ready, mig_err *err) {
+  for (;;) {
+    mig_deadline look = mig_after_ms(LOOK_MS);
+    if (mig_wait_fd(PQsocket(pg->conn), events, look < deadline ? look : deadline, ready, err) == 0) return 0;
+    if (strcmp(err->code, "timeout") != 0) return -1;
+    if (mig_is_silent(PQsocket(pg->conn))) {
+      mig_pg_close(pg);
+      return mig_err_set(err, "connect", "connection to the server was lost: nothing was acknowledged for %d s",
+                         MIG_SILENCE_MS / 1000);
+    }
+    if (deadline <= look) return -1;
+  }
+}
+
 /* One step: push out what waits to be sent, take in what has come. */
 int mig_pg_wait(mig_pg *pg, mig_deadline deadline, mig_err *err) {
   short ready;
@@ -34,7 +51,7 @@ int mig_pg_wait(mig_pg *pg, mig_deadline deadline, mig_err *err) {
     pg->round_trips++;
   }
   if (pending < 0) return lost(pg, err);
-  if (mig_wait_fd(PQsocket(pg->conn), (short)(pending ? POLLIN | POLLOUT : POLLIN), deadline, &ready, err)) return -1;
+  if (wait_alive(pg, (short)(pending ? POLLIN | POLLOUT : POLLIN), deadline, &ready, err)) return -1;
   if ((ready & ~POLLOUT) && !PQconsumeInput(pg->conn)) return lost(pg, err);
   return 0;
 }
@@ -138,7 +155,7 @@ int mig_pipeline_sync(mig_pg *pg, mig_err *err) {
 }
 
 int mig_pipeline_flush(mig_pg *pg, mig_err *err) {
-  if (PQsendFlushRequest(pg->conn) && PQflush(pg->conn) >= 0) return 0;
+  if (PQsendFlushRequest(pg->conn)) return 0; /* libpq sends every 8 KiB of it, and the rest when an answer is waited for */
   if (PQstatus(pg->conn) == CONNECTION_BAD) return lost(pg, err);
   return mig_err_set(err, "internal", "cannot flush: %s", PQerrorMessage(pg->conn));
 }

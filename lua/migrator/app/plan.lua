@@ -3,6 +3,7 @@ local describe = require "migrator.plan.describe"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
 local host = require "migrator.core.host"
+local locks = require "migrator.plan.locks"
 local report = require "migrator.report"
 local script = require "migrator.plan.script"
 
@@ -22,9 +23,11 @@ end
 local function print_statement(sink, statement)
   local text = sink.verbose and statement.text or one_line(statement.text)
   sink:line(("  %s:%d: %s"):format(statement.file, statement.line, text))
-  if statement.lock then
-    sink:line(sink:paint("stdout", "dim", ("      locks %s: %s"):format(statement.lock.object or "?",
-      statement.lock.mode)))
+  for _, lock in ipairs(statement.locks) do
+    if sink.verbose or locks.covers(lock.mode, "ROW EXCLUSIVE") then -- those below only keep ACCESS EXCLUSIVE waiting
+      sink:line(sink:paint("stdout", "dim", ("      locks %s%s: %s"):format(lock.object,
+        lock.table_too and " and its table" or "", lock.mode)))
+    end
   end
   for _, found in ipairs(statement.destructive) do
     sink:line(sink:paint("stdout", found.loses == "data" and "red" or "yellow", "      destructive: " .. found.message))
@@ -37,6 +40,9 @@ local function print_segment(sink, segment, of)
   sink:line(sink:paint("stdout", "bold", ("Part %d of %d: %s"):format(segment.number, of, how)))
   if segment.reason then sink:line("  because " .. segment.reason) end
   for _, migration in ipairs(segment.migrations) do
+    if migration.headers then
+      sink:line(("  %s: asks for %s"):format(migration.file, table.concat(migration.headers, ", ")))
+    end
     if #migration.statements == 0 then sink:line(("  %s: no statement; it is only recorded"):format(migration.file)) end
     for _, statement in ipairs(migration.statements) do print_statement(sink, statement) end
     for _, found in ipairs(migration.destructive) do

@@ -1,5 +1,6 @@
 ---migrator test: a project's own specs, inside this program, against a throw-away database that has its migrations.
 local blame = require "migrator.lib.blame"
+local clock = require "migrator.core.clock"
 local db = require "migrator.db"
 local ephemeral = require "migrator.ephemeral"
 local errors = require "migrator.error"
@@ -33,12 +34,29 @@ local function role_api(conn)
   return blame.guard(as_role)
 end
 
+-- --crash-matrix: no specs, but the migrations themselves.
+local function crash_matrix(config, sink, args)
+  local limit = math.tointeger(tonumber(args.points or 400))
+  if not limit or limit < 0 then errors.raise("usage", { message = "--points wants a whole number, 0 for all" }) end
+  if #args.spec > 0 or args.filter then errors.raise("usage", { message = "--crash-matrix runs no specs" }) end
+  local started = clock.now()
+  local result = require("migrator.crash").run(config, sink, { after = args.after, limit = limit,
+    progress = function(done, of, failures)
+      sink:progress(("crash matrix: %d/%d points, %d failed"):format(done, of, failures))
+    end })
+  return require("migrator.crash.report").print(sink, result, clock.now() - started)
+end
+
 ---@param config migrator.Config
 ---@param sink migrator.Sink
----@param args { spec: string[], filter?: string }
+---@param args { spec: string[], filter?: string, crash_matrix?: boolean, after?: string, points?: string }
 function M.run(config, sink, args)
   if config.origins.url == "--url" then
-    errors.raise("usage", { message = "migrator test takes no --url: specs run against a throw-away database only" })
+    errors.raise("usage", { message = "migrator test takes no --url: it runs against a throw-away database only" })
+  end
+  if args.crash_matrix then return crash_matrix(config, sink, args) end
+  if args.after or args.points then
+    errors.raise("usage", { message = "--after and --points belong to --crash-matrix" })
   end
   local paths = #args.spec > 0 and args.spec or { "spec" }
   local settings, server <close> = ephemeral.attach(config, sink)

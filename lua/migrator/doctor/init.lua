@@ -22,6 +22,7 @@ local function look_at_server(add, config, target, journal)
   if not session then return {} end
   server.pooler(add, session, config)
   server.lock(add, session)
+  server.indexes(add, session)
   if not journal then return {} end
   server.extensions(add, session, journal)
   return server.state(add, session, journal, config)

@@ -135,6 +135,25 @@ function M.privileges(add, conn, config)
   return true
 end
 
+local INVALID = [[
+select i.indexrelid::pg_catalog.regclass::text as name, i.indrelid::pg_catalog.regclass::text as table
+from pg_catalog.pg_index i where not i.indisvalid and not exists (
+  select from pg_catalog.pg_stat_progress_create_index p where p.index_relid = i.indexrelid)
+  and not exists (select from pg_catalog.pg_class c where c.oid = i.indexrelid and c.relkind = 'I') order by 1]]
+
+---Indexes that a CREATE INDEX CONCURRENTLY left behind: they cost writes and serve no query.
+function M.indexes(add, session)
+  local rows = session.conn:exec(INVALID)
+  for i, row in ipairs(rows) do
+    if i <= MOST then
+      add("indexes", "warn", ("%s of %s is INVALID: building it was cut off"):format(row.name, row.table),
+        ("drop index concurrently %s; a migration that stopped part way builds its own again"):format(row.name))
+    end
+  end
+  if #rows > MOST then add("indexes", "warn", ("and %d more INVALID indexes"):format(#rows - MOST)) end
+  if #rows == 0 then add("indexes", "ok", "none is INVALID") end
+end
+
 ---The extensions that the migrations create; only where that stands outright, not inside a DO block.
 local function wanted(journal)
   local out, seen = {}, {}
@@ -193,6 +212,9 @@ function M.state(add, session, journal, config)
   if #plan.problems > MOST then
     add("state", "fail", ("and %d more like these"):format(#plan.problems - MOST), "`migrator status` shows them all",
       "checksum")
+  end
+  for _, finding in ipairs(plan.findings) do
+    if finding.rule == "part-way" then add("state", "warn", finding.message) end
   end
   if #plan.problems == 0 then
     add("state", "ok", ("%d applied, %d expected, %d pending"):format(plan.applied, plan.expected, #plan.pending))

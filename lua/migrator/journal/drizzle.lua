@@ -1,10 +1,11 @@
 ---Drizzle's layout (orm 0.x): meta/_journal.json and NNNN_tag.sql beside it.
+local lazy = require "migrator.lib.lazy"
 local cjson = require "cjson"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
 local hash = require "migrator.core.hash"
 local sql = require "migrator.core.sql"
-local statements = require "migrator.journal.statements"
+local statements = lazy.require "migrator.journal.statements"
 
 local M = {}
 
@@ -92,36 +93,44 @@ local function read_when(value)
   return whole and whole >= 0 and whole <= MAX_WHEN and whole or nil
 end
 
+local function refuse_entry(path, find_line, position, raw, message, ...)
+  local name = raw.tag and ("entry %d (%s)"):format(position, raw.tag) or "entry " .. position
+  refuse(path, find_line(position), name .. message:format(...))
+end
+
 local function check_entry(path, find_line, position, raw, seen)
-  local function refuse_entry(message, ...)
-    local name = raw.tag and ("entry %d (%s)"):format(position, raw.tag) or "entry " .. position
-    refuse(path, find_line(position), name .. message:format(...))
-  end
-  if type(raw) ~= "table" or type(raw.tag) ~= "string" or raw.tag == "" then
+  local tag = type(raw) == "table" and raw.tag
+  if type(tag) ~= "string" or tag == "" then
     refuse(path, find_line(position), ("entry %d has no tag"):format(position))
   end
   local when = read_when(raw.when)
   if not when then
-    refuse_entry(": `when` must be a whole number of milliseconds, it is %s", raw.when == nil and "missing"
-      or shown(raw.when))
+    refuse_entry(path, find_line, position, raw, ": `when` must be a whole number of milliseconds, it is %s",
+      raw.when == nil and "missing" or shown(raw.when))
   end
-  if seen.tags[raw.tag] then refuse_entry(": this tag stands in the journal twice") end
-  if raw.idx ~= nil and seen.idx[raw.idx] then
-    refuse_entry(": idx %s is used by %s already", tostring(math.tointeger(raw.idx) or raw.idx), seen.idx[raw.idx])
+  if seen.tags[tag] then refuse_entry(path, find_line, position, raw, ": this tag stands in the journal twice") end
+  local idx = raw.idx
+  if idx ~= nil and seen.idx[idx] then
+    refuse_entry(path, find_line, position, raw, ": idx %s is used by %s already", tostring(math.tointeger(idx) or idx),
+      seen.idx[idx])
   end
-  if raw.tag:find("/", 1, true) or raw.tag:find("\0", 1, true) then
-    refuse_entry(": a tag names a file in this folder, it cannot hold a slash")
+  if tag:find("/", 1, true) or tag:find("\0", 1, true) then
+    refuse_entry(path, find_line, position, raw, ": a tag names a file in this folder, it cannot hold a slash")
   end
-  seen.tags[raw.tag] = true
-  if raw.idx ~= nil then seen.idx[raw.idx] = raw.tag end
+  seen.tags[tag] = true
+  if idx ~= nil then seen.idx[idx] = tag end
   return when
 end
 
 local Entry = {}
 
-function Entry:__index(key)
-  if key == "line" then return self.find_line(self.position) end
-  return Entry[key]
+-- What is the same for all entries of a journal, or seldom asked for, is not kept in each of them.
+local function entry_type(dir, find_line)
+  return { __index = function(self, key)
+    if key == "path" then return dir .. "/" .. rawget(self, "tag") .. ".sql" end
+    if key == "line" then return find_line(rawget(self, "position")) end
+    return Entry[key]
+  end }
 end
 
 local function read_text(path)
@@ -154,26 +163,44 @@ local function read_file(path, file, find_line, position, tag)
     hint = "restore the file from version control; a migration that was applied is still part of the journal" })
 end
 
-local function read_entry(dir, path, find_line, position, raw, seen)
-  local when = check_entry(path, find_line, position, raw, seen)
-  local file = dir .. "/" .. raw.tag .. ".sql"
-  local text, replaced = read_file(path, file, find_line, position, raw.tag)
-  return setmetatable({ idx = math.tointeger(raw.idx) or position - 1, position = position, tag = raw.tag, when = when,
-    hash = hash.sha256(text), path = file, find_line = find_line, size = #text, replaced = replaced or nil }, Entry)
+---The files of the entries before the first bad one, in one go.
+local function read_hashes(dir, list)
+  local tags = {}
+  for position, raw in ipairs(list) do
+    local tag = type(raw) == "table" and raw.tag
+    if type(tag) ~= "string" then break end
+    tags[position] = tag
+  end
+  return hash.texts(dir, tags)
+end
+
+local function read_entries(journal, list, find_line)
+  local dir, path, seen, kind = journal.dir, journal.path, { tags = {}, idx = {} }, entry_type(journal.dir, find_line)
+  local hashes, sizes, files = read_hashes(dir, list)
+  local tointeger = math.tointeger
+  for position, raw in ipairs(list) do
+    local when = check_entry(path, find_line, position, raw, seen)
+    local tag, digest, size, replaced = raw.tag, hashes[position], sizes[position], nil
+    if not digest then
+      local text
+      text, replaced = read_file(path, dir .. "/" .. tag .. ".sql", find_line, position, tag)
+      digest, size = hash.sha256(text), #text
+      if replaced then journal.replaced[tag] = true end
+    end
+    journal.entries[position] = setmetatable({ idx = tointeger(raw.idx) or position - 1, position = position, tag = tag,
+      when = when, hash = digest, size = size }, kind)
+  end
+  return seen, files
 end
 
 local function number_of(name) return math.tointeger(tonumber(name:match("^(%d+)"))) end
 
 ---A file that no entry names is either a leftover that a later migration took the place of, or one whose entry was
 ---forgotten: that it is numbered behind the last entry tells the second from the first.
-local function check_orphans(journal, seen, policy)
+local function check_orphans(journal, seen, files, policy)
   local last = #journal.entries > 0 and number_of(journal.entries[#journal.entries].tag) or -1
-  local names, files = fs.list(journal.dir), 0
-  for _, name in ipairs(names) do
-    if name:sub(-4) == ".sql" then files = files + 1 end
-  end
   if files == #journal.entries then return end -- each entry's file was read: there is no other
-  for _, name in ipairs(names) do
+  for _, name in ipairs(fs.list(journal.dir)) do
     local tag = name:match("^(.*)%.sql$")
     if tag and not seen.tags[tag] and policy ~= "allow" then
       local number = number_of(tag)
@@ -197,8 +224,8 @@ function Journal:note(rule, severity, file, line, message, tag)
 end
 
 local function check_order(journal, now)
-  for i, entry in ipairs(journal.entries) do
-    local before = journal.entries[i - 1]
+  local before
+  for _, entry in ipairs(journal.entries) do
     if before and entry.when <= before.when then
       journal:note("when-order", "warning", journal.path, entry.line,
         ("%s has a `when` (%d) that is not above %s's (%d): Drizzle skips it on a database that has the latter"):format(
@@ -208,7 +235,7 @@ local function check_order(journal, now)
       journal:note("when-future", "warning", journal.path, entry.line, ("%s has a `when` in the future: %s"):format(
         entry.tag, os.date("!%Y-%m-%d %H:%M:%S UTC", entry.when // 1000)))
     end
-    if entry.replaced then
+    if journal.replaced[entry.tag] then
       journal:note("encoding", "warning", entry.path, nil,
         entry.path .. " is not valid UTF-8: as with Drizzle, U+FFFD stands for each invalid sequence")
     end
@@ -216,6 +243,7 @@ local function check_order(journal, now)
       journal:note("idx-order", "info", journal.path, entry.line,
         ("%s has idx %d behind %d; the order of the array counts"):format(entry.tag, entry.idx, before.idx))
     end
+    before = entry
   end
 end
 
@@ -228,12 +256,10 @@ function M.read(dir, opts)
   local text = fs.read(path)
   local raw = decode(path, text)
   check_head(path, raw)
-  local journal = setmetatable({ dir = dir, path = path, entries = {}, findings = {}, format = "drizzle" }, Journal)
-  local find_line, seen = line_finder(text), { tags = {}, idx = {} }
-  for position, item in ipairs(raw.entries) do
-    journal.entries[position] = read_entry(dir, path, find_line, position, item, seen)
-  end
-  check_orphans(journal, seen, opts.orphans or "forgotten")
+  local journal = setmetatable({ dir = dir, path = path, entries = {}, findings = {}, format = "drizzle",
+    replaced = {} }, Journal)
+  local seen, files = read_entries(journal, raw.entries, line_finder(text))
+  check_orphans(journal, seen, files, opts.orphans or "forgotten")
   check_order(journal, opts.now or os.time() * 1000 + 60000)
   return journal
 end

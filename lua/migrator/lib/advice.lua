@@ -53,7 +53,8 @@ end
 
 READY["53200"] = function(err)
   if contains(err, "shared memory") then
-    return "raise max_locks_per_transaction on the server, or lock less at a time with --tx file"
+    return "the server's lock table is full: raise max_locks_per_transaction and restart it, or lock less at a time, "
+      .. "with --tx file or the header `-- migrator: no-transaction`"
   end
 end
 

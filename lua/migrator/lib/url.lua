@@ -1,7 +1,8 @@
 -- Connection URLs: taking apart, putting together, turning toward a proxy, and what libpq may be told of them.
+local lazy = require "migrator.lib.lazy"
 local errors = require "migrator.error"
 local parse = require "migrator.lib.url_parse"
-local suggest = require "migrator.lib.suggest"
+local suggest = lazy.require "migrator.lib.suggest"
 local text_of = require "migrator.lib.url_text"
 
 local M = {

@@ -88,10 +88,10 @@ end
 local OTHER = 4
 -- What a statement costs besides the relations, types and roles that it names.
 local FLAT = {
-  CreateEnumStmt = 2, CompositeTypeStmt = 3, CreateRangeStmt = 5, CreateDomainStmt = 3, CreateFunctionStmt = 4,
-  CreateTrigStmt = 2, CreateSeqStmt = 2, AlterSeqStmt = 2, CreateSchemaStmt = 1, CreatePolicyStmt = 0,
-  AlterPolicyStmt = 0, RuleStmt = 0, CommentStmt = 2, ViewStmt = 2, GrantStmt = 1, RenameStmt = 1,
-  VariableSetStmt = 0, TransactionStmt = 1, SelectStmt = 2, InsertStmt = 2, UpdateStmt = 2, DeleteStmt = 2, DoStmt = 12,
+  CreateEnumStmt = 2, CompositeTypeStmt = 3, CreateRangeStmt = 5, CreateDomainStmt = 3,
+  CreateTrigStmt = 1, CreateSeqStmt = 2, AlterSeqStmt = 2, CreateSchemaStmt = 1, CreatePolicyStmt = 0,
+  AlterPolicyStmt = 0, RuleStmt = 0, ViewStmt = 2, GrantStmt = 0, RenameStmt = 0,
+  VariableSetStmt = 0, TransactionStmt = 1, SelectStmt = 0, InsertStmt = 0, UpdateStmt = 0, DeleteStmt = 0, DoStmt = 6,
   CreateTableAsStmt = 5, RefreshMatViewStmt = 12, AlterEnumStmt = 1, AlterObjectSchemaStmt = 8, AlterOwnerStmt = 2,
   TruncateStmt = 8, CreateRoleStmt = 2, CallStmt = 12, CreateStatsStmt = 1, LockStmt = 0, CreatePublicationStmt = 2,
   ClusterStmt = 12, ReindexStmt = 8,
@@ -156,6 +156,18 @@ function HANDLERS.DropStmt(counter, json)
   local objects = count(names, '{"List":') + count(names, '{"TypeName":') + count(names, '{"ObjectWithArgs":')
   counter:add(math.max(1, objects) * (DROPS[remove_type] or OTHER))
   if json:find("DROP_CASCADE", 1, true) then counter:add(CASCADE) end
+end
+
+function HANDLERS.CreateFunctionStmt(counter, json)
+  counter:add(2)
+  add_types(counter, json)
+end
+
+---Many comments are about the columns of one table.
+function HANDLERS.CommentStmt(counter, json)
+  local object = json:match('"object":(%b{})') or ""
+  counter:once("pg_description")
+  counter:once("comment " .. object:gsub(',{"String":{"sval":"[^"]*"}}%]', "]"))
 end
 
 function HANDLERS.CreateExtensionStmt(counter, json)

@@ -7,6 +7,7 @@ local db = require "migrator.db"
 local hash = require "migrator.core.hash"
 local kinds = lazy.require "migrator.plan.kinds"
 local process = lazy.require "migrator.core.process"
+local progress = require "migrator.progress"
 local sql = require "migrator.core.sql"
 
 local M = {}
@@ -137,6 +138,7 @@ function M.gather(found, session)
   if found.counts.pending + found.counts.stranded > 0 then
     facts.lock_table = capacity.table_of(session.state, facts.server_version)
   end
+  facts.part_way = session.state.has_progress and progress.list(session.conn, session.tracking.name) or {}
   facts.committing = committing_procedures(session)
   facts.partitioned = partitioned_relations(session)
   return facts

@@ -47,6 +47,17 @@ local function add_segment_findings(plan, lock_table)
   end
 end
 
+local function add_part_way(plan, part_way)
+  for _, entry in ipairs(plan.pending) do
+    local done = part_way[entry.tag]
+    if done and done > 0 then
+      table.insert(plan.findings, { rule = "part-way", severity = "warning", file = entry.path,
+        message = ("%s stopped part way: its first %d statement(s) are done, the next run goes on behind them"):format(
+          entry.tag, done) })
+    end
+  end
+end
+
 ---@param journal migrator.Journal
 ---@param rows migrator.Row[]
 ---@param policy { order: string, edited: string, missing: string, baseline: string, tx: string }
@@ -69,6 +80,7 @@ function M.build(journal, rows, policy, gather, keep)
   plan.segments = #pending > 0 and #plan.problems == 0 and segments.build(pending, policy.tx,
     { keep = keep, committing = facts.committing, partitioned = facts.partitioned, lock_table = facts.lock_table,
     server_version = facts.server_version }) or {}
+  add_part_way(plan, facts.part_way or {})
   add_segment_findings(plan, facts.lock_table)
   return plan
 end

@@ -10,6 +10,12 @@ local OUTSIDE = {
   "^CREATE INDEX CONCURRENTLY ", "^CREATE UNIQUE INDEX CONCURRENTLY ", "^DROP INDEX CONCURRENTLY ",
   "^CREATE SUBSCRIPTION ", "^DROP SUBSCRIPTION ", "^DISCARD ALL ", "^COMMIT PREPARED ", "^ROLLBACK PREPARED ",
 }
+local OUTSIDE_BY_WORD = {}
+for _, pattern in ipairs(OUTSIDE) do
+  local first = pattern:match("%a+")
+  OUTSIDE_BY_WORD[first] = OUTSIDE_BY_WORD[first] or {}
+  table.insert(OUTSIDE_BY_WORD[first], pattern)
+end
 
 ---The statement without comments and the insides of quotes, upper case: enough to look for a key word in.
 ---@param text string
@@ -125,10 +131,11 @@ function RULES.DO(text) return M.commits_inside(text) end
 function RULES.SELECT(text) return text:lower():find("pg_create_logical_replication_slot", 1, true) ~= nil end
 
 local function is_outside(words, text)
-  for _, pattern in ipairs(OUTSIDE) do
+  local first = words:match("^%a+")
+  for _, pattern in ipairs(OUTSIDE_BY_WORD[first] or {}) do
     if (words .. " "):find(pattern) then return true end
   end
-  local rule = RULES[words:match("^%a+")]
+  local rule = RULES[first]
   return rule ~= nil and rule(text, words)
 end
 

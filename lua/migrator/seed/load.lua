@@ -1,70 +1,20 @@
 ---Rows into tables: by COPY, straight or through a temporary table and INSERT … ON CONFLICT, with exact counts.
+local copying = require "migrator.lib.copying"
 local errors = require "migrator.error"
 local readers = require "migrator.seed.readers"
 local source_of = require "migrator.seed.source"
+local send = require "migrator.seed.send"
 local sql = require "migrator.core.sql"
 local values = require "migrator.seed.values"
 
 local M = {}
 
-local CHUNK = 1 << 16
 local ROW = "migrator row"
 
 local function idents(names, prefix)
   local out = {}
   for i, name in ipairs(names) do out[i] = (prefix or "") .. sql.quote_ident(name) end
   return out
-end
-
----COPY says "COPY t, line 3, column price: …"; in the file that may be another line.
-local function annotate(err, source, info)
-  if not errors.is(err) or not err.context then return err end
-  local number = tonumber(err.context:match("^COPY [^\n]-, line (%d+)"))
-  if not number then return err end
-  local column = err.context:match('^COPY [^\n]-, line %d+, column ([^:\n]+)')
-  if source.raw then
-    errors.add(err, { file = source.reader.path, line = number })
-  else
-    local file, line = source:place(number)
-    errors.add(err, { file = file, line = line, row = number })
-  end
-  err.message = ("%s%s%s: %s"):format(info.name, source.raw and "" or ", row " .. number, column and ", column "
-    .. column or "",
-    err.message)
-  return err
-end
-
-local function refuse_end_marker(reader, text, line)
-  local at = ("\n" .. text):find("\n\\.\r?\n") or ("\n" .. text):find("\n\\.$")
-  if not at then return end
-  local _, newlines = text:sub(1, at - 1):gsub("\n", "")
-  errors.raise("seed", { message = [[a line that is only \. would end the COPY, and the rows behind it would be lost]],
-    file = reader.path, line = line + newlines, hint = "put it in quotes" })
-end
-
----The file's bytes as they are: the server reads CSV better than we could, and counts its lines.
-local function send_raw(conn, source, target)
-  local reader = source.reader
-  local handle <close> = assert(io.open(reader.path, "rb"))
-  local copy <close> = conn:copy_in(("copy %s (%s) from stdin with (format csv, header true, delimiter %s, null %s)")
-    :format(target, table.concat(idents(source.columns), ", "), sql.quote_literal(reader.delimiter),
-      sql.quote_literal(reader.null)))
-  local line = 1
-  while true do
-    local text, rest = handle:read(CHUNK, "L")
-    if not text then break end
-    text = text .. (rest or "")
-    refuse_end_marker(reader, text, line)
-    if text:find("\n", 1, true) then line = line + select(2, text:gsub("\n", "")) end
-    copy:write(text)
-  end
-  source.rows = copy:finish()
-  reader:close()
-  return source.rows
-end
-
-local function send_rows(conn, source, target, info)
-  return conn:copy_rows(target, source.columns, function() return source:next(info) end)
 end
 
 -- What is wrong with the names of a CSV file stands in its first line.
@@ -86,9 +36,9 @@ end
 ---@return integer rows
 local function fill(conn, source, target, info)
   check_header(info, source)
-  local ok, result = pcall(source.raw and send_raw or send_rows, conn, source, target, info)
+  local ok, result = pcall(send.rows, conn, source, target, info)
   if ok then return result end
-  error(annotate(result, source, info), 0)
+  error(copying.failure(result, info.name, send.place(source)), 0)
 end
 
 ---@param conn migrator.Conn
@@ -100,7 +50,7 @@ end
 function M.copy(conn, counts, name, columns, rows)
   local info = values.table(conn, name)
   local source = source_of.new(rows, columns)
-  if source.columns[1] == nil and source.rows == 0 and not source.reader then return 0 end
+  if source:is_empty() then return 0 end
   local n = fill(conn, source, info.quoted, info)
   counts:add(name, "copied", n)
   return n
@@ -158,7 +108,8 @@ local function differs(info, columns)
   return ("(%s) is distinct from (%s)"):format(table.concat(old, ", "), table.concat(new, ", "))
 end
 
-local function insert_text(info, source, staged, opts)
+---@param trace string|nil a sequence that is to follow the rows: its value stays when all else is rolled back
+local function insert_text(info, source, staged, opts, trace)
   local columns, identity = idents(source.columns), ""
   for _, name in ipairs(source.columns) do
     if info.columns[name].identity == "a" then identity = "overriding system value " end
@@ -174,31 +125,62 @@ local function insert_text(info, source, staged, opts)
     action = ("update set %s where %s"):format(table.concat(set, ", "), differs(info, opts.update))
   end
   local list = table.concat(columns, ", ")
-  return ([[with written as (insert into %s as migrator_target (%s) %sselect %s from %s where "%s" <= $1::int8 order
-    by "%s"
+  local follow = trace and (" where pg_catalog.setval(%s, %s) is not null"):format(sql.quote_literal(trace),
+    sql.quote_ident(ROW)) or ""
+  return ([[with written as (insert into %s as migrator_target (%s) %sselect %s from
+    (select * from %s where "%s" <= $1::int8 order by "%s" offset 0) as staged%s
   on conflict (%s) do %s returning (xmax = 0) as created)
 select count(*) filter (where created) as created, count(*) filter (where not created) as updated from
   written]]):format(
-    info.quoted, list, identity, list, staged, ROW, ROW, table.concat(idents(opts.key), ", "), action)
+    info.quoted, list, identity, list, staged, ROW, ROW, follow, table.concat(idents(opts.key), ", "), action)
 end
 
----Which row it was: PostgreSQL does not say, so the shortest beginning that fails is looked for, halving.
-local function find_row(conn, text, rows, sqlstate)
-  local low, high = 1, rows
+-- What comes of it is rolled back; -> does the insertion of the first rows fail in this way?
+local function fails(conn, text, rows, sqlstate)
+  conn:exec("savepoint migrator_seed")
+  local ok, err = pcall(conn.exec, conn, text, rows)
+  conn:exec("rollback to savepoint migrator_seed")
+  if not ok and not (errors.is(err) and err.sqlstate) then error(err, 0) end
+  return not ok and err.sqlstate == sqlstate
+end
+
+---A first guess at the row: the one that was inserted when it failed, or that has the key which the error names.
+local function guess_row(conn, try, failure)
+  if failure.sqlstate ~= "23503" then
+    conn:exec("create temporary sequence migrator_seed_row")
+    fails(conn, try.text("pg_temp.migrator_seed_row"), try.rows, failure.sqlstate)
+    return conn:value("select last_value from pg_temp.migrator_seed_row")
+  end
+  local column, key = (failure.detail or ""):match("%(([^(),\"]+)%)=%((.*)%)")
+  for _, name in ipairs(try.columns) do
+    if name == column then
+      return conn:value(("select min(%s) from %s where %s::text = $1"):format(sql.quote_ident(ROW), try.staged,
+        sql.quote_ident(name)), key)
+    end
+  end
+end
+
+---Which row it was: PostgreSQL does not say. When the guess is wrong (a constraint that is looked at when all rows are
+---in), the shortest beginning that fails is looked for, halving.
+local function find_row(conn, try, failure)
+  local low, high, text = 1, try.rows, try.text()
+  local guess = guess_row(conn, try, failure)
+  if math.type(guess) == "integer" then
+    if guess == 1 or not fails(conn, text, guess - 1, failure.sqlstate) then return guess end
+    high = guess - 1
+  end
   while low < high do
     local middle = (low + high) // 2
-    conn:exec("savepoint migrator_seed")
-    local ok, err = pcall(conn.exec, conn, text, middle)
-    conn:exec("rollback to savepoint migrator_seed")
-    if not ok and not (errors.is(err) and err.sqlstate) then error(err, 0) end
-    if not ok and err.sqlstate == sqlstate then high = middle else low = middle + 1 end
+    if fails(conn, text, middle, failure.sqlstate) then high = middle else low = middle + 1 end
   end
   return low
 end
 
-local function insert(conn, text, source, info, opts)
+local function insert(conn, staged, source, info, opts)
+  local try = { rows = source.rows, staged = staged, columns = source.columns,
+    text = function(trace) return insert_text(info, source, staged, opts, trace) end }
   conn:exec("savepoint migrator_seed")
-  local ok, result = pcall(conn.row, conn, text, source.rows)
+  local ok, result = pcall(conn.row, conn, try.text(), source.rows)
   if ok then
     conn:exec("release savepoint migrator_seed")
     return result
@@ -211,7 +193,7 @@ local function insert(conn, text, source, info, opts)
   end
   if not result.sqlstate:find("^2[23]") then error(result, 0) end
   conn:exec("rollback to savepoint migrator_seed")
-  local row = find_row(conn, text, source.rows, result.sqlstate)
+  local row = find_row(conn, try, result)
   return fail_row(source, info, row, result.message, nil, result)
 end
 
@@ -261,7 +243,7 @@ function M.upsert(conn, counts, name, opts)
   local info = values.table(conn, name)
   local key = opts.key or info.primary
   local source = source_of.new(opts.rows, opts.columns)
-  if #source.columns == 0 and not source.reader then
+  if source:is_empty() then
     counts:add(name, "unchanged", 0)
     return { created = 0, updated = 0, unchanged = 0 }
   end
@@ -269,7 +251,7 @@ function M.upsert(conn, counts, name, opts)
   check(name, settled, info, source)
   local staged = stage(conn, source, info)
   check_keys(conn, staged, source, info, key)
-  local done = insert(conn, insert_text(info, source, staged, settled), source, info, settled)
+  local done = insert(conn, staged, source, info, settled)
   conn:exec("drop table " .. staged)
   done.unchanged = source.rows - done.created - done.updated
   for _, what in ipairs { "created", "updated", "unchanged" } do counts:add(name, what, done[what]) end

@@ -1,5 +1,6 @@
 ---Rows from files: CSV as in RFC 4180, JSON lines, JSON. Read as they are asked for; every complaint names file and
 ---line.
+local core = require "migrator.core.db"
 local db = require "migrator.db"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
@@ -10,6 +11,7 @@ local suggest = require "migrator.lib.suggest"
 local M = {}
 
 local BOM = "\u{FEFF}"
+local CHUNK = 1 << 16
 
 ---@class migrator.SeedReader
 ---@field path string
@@ -32,12 +34,28 @@ end
 
 ---The file's line of the n-th row, found by reading it again.
 function Reader:line_of(n)
-  local again <close> = M[self.format](self.path, self.opts)
-  for i = 1, n do
-    local row, line = again:next()
-    if not row then return nil end
-    if i == n then return line end
+  if self.format == "csv" then
+    local _, line = core.locate_csv(self.path, self.opts.header ~= false, nil, n)
+    return line
   end
+  local again <close> = M[self.format](self.path, self.opts)
+  for _ = 1, n do
+    local text
+    repeat text = again:read_line() until not text or text:find("%S")
+    if not text then return nil end
+  end
+  return again.line
+end
+
+---Whole lines, many at a time; the caller counts them.
+function Reader:read_lines()
+  local text, rest = self.handle:read(CHUNK, "L")
+  if not text then
+    self:close()
+    return nil
+  end
+  if self.line == 0 and text:sub(1, #BOM) == BOM then text = text:sub(#BOM + 1) end
+  return rest and text .. rest or text
 end
 
 function Reader:read_line()
@@ -189,14 +207,19 @@ local function decode(self, text, line)
     column = column })
 end
 
+---The row that a line of JSON is.
+function Reader:decode_line(text, line)
+  local row = decode(self, text, line)
+  if type(row) ~= "table" or #row > 0 then self:fail("a line is not a JSON object", line) end
+  return row
+end
+
 local function next_jsonl(self)
   local text
   repeat text = self:read_line() until not text or text:find("%S")
   if not text then return nil end
   self.count = self.count + 1
-  local row = decode(self, text, self.line)
-  if type(row) ~= "table" or #row > 0 then self:fail("a line is not a JSON object") end
-  return row, self.line
+  return self:decode_line(text, self.line), self.line
 end
 
 ---@param path string one JSON object a line

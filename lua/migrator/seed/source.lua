@@ -13,6 +13,7 @@ local M = {}
 ---@field reader migrator.SeedReader|nil
 ---@field raw boolean the file can be sent as it is
 ---@field rows integer how many were given so far
+---@field skipped integer rows that somebody took from the file before
 
 local Source = {}
 Source.__index = Source
@@ -59,14 +60,16 @@ end
 function M.new(rows, columns)
   local self = setmetatable({ rows = 0, reader = readers.is_reader(rows) and rows or nil, iterate = iterate(rows) },
     Source)
+  self.skipped = self.reader and self.reader.count or 0
   self.origin = self.reader and self.reader.origin or "lua"
   self.columns = columns or columns_of(self, rows)
-  local header = self.reader and self.reader.format == "csv" and self.reader.opts.header ~= false
-    and self.reader.count == 0
-    and not self.reader.opts.columns and self.reader.header
+  local header = self.reader and self.reader.format == "csv" and self.reader.count == 0 and self.reader.header
   self.raw = header and table.concat(header, "\0") == table.concat(self.columns, "\0") or false
   return self
 end
+
+---Can there be rows, or at least columns?
+function Source:is_empty() return #self.columns == 0 and not (self.reader and self.reader.header) end
 
 ---Raises with the place of the row: file and line when it comes from a file.
 function Source:fail(message, line, hint)
@@ -93,18 +96,18 @@ local function pick(self, row, i, name, line)
   return value
 end
 
----The next row's values in the order of the columns, or nil.
+---The next row as it is given, and its line; nil at the end.
+function Source:read()
+  if not self.ahead then return self.iterate() end
+  local row, line = self.ahead[1], self.ahead[2]
+  self.ahead = nil
+  return row, line
+end
+
+---A row's values in the order of the columns, converted.
 ---@param info migrator.SeedTable
----@return any[]|nil
-function Source:next(info)
-  local row, line
-  if self.ahead then
-    row, line = self.ahead[1], self.ahead[2]
-    self.ahead = nil
-  else
-    row, line = self.iterate()
-  end
-  if row == nil then return nil end
+---@return any[]
+function Source:convert(row, line, info)
   self.rows = self.rows + 1
   if type(row) ~= "table" then self:fail("it is a " .. type(row) .. ", not a table", line) end
   if not self.known then
@@ -132,7 +135,7 @@ end
 ---@return string|nil file, integer|nil line of the n-th row
 function Source:place(n)
   if not self.reader then return nil end
-  return self.reader.path, self.reader:line_of(n)
+  return self.reader.path, self.reader:line_of(n + self.skipped)
 end
 
 return M

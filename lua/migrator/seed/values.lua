@@ -109,6 +109,28 @@ local function vector(list)
   return "[" .. table.concat(out, ",") .. "]"
 end
 
+---Are Lua's texts, numbers and booleans written into this column as into any other?
+---@param column table of M.table
+---@param origin "lua"|"json"|"text"
+function M.is_plain(column, origin)
+  if origin == "text" then return true end
+  return not JSON[column.kind] and not (column.kind == "bytea" and origin == "lua")
+end
+
+local NUMBERS = { numeric = true, float4 = true, float8 = true }
+
+---What COPY makes of a JSON value in this column (mig_json_form), or nil when only M.convert knows.
+---@param column table of M.table
+---@return string|nil
+function M.json_form(column)
+  if column.is_array then
+    if column.element == "bytea" then return nil end
+    return JSON[column.element] and "arrays" or "array"
+  end
+  return JSON[column.kind] and "raw" or VECTORS[column.kind] and "vector" or NUMBERS[column.kind] and "number"
+    or "plain"
+end
+
 ---A value as the column takes it: a text, or db.null.
 ---@param value any
 ---@param column table of M.table

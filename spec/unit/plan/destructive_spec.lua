@@ -1,5 +1,4 @@
 local destructive = require "migrator.plan.destructive"
-local locks = require "migrator.plan.locks"
 local sql = require "migrator.core.sql"
 local tree = require "migrator.plan.tree"
 
@@ -56,27 +55,5 @@ describe("plan.destructive", function()
     assert.same({}, renames("alter table t drop column a", "alter table u add column b int"))
     assert.same({ "drops the table a and creates b in one file" }, renames("drop table a", "create table b (i int)"))
     assert.same({}, renames("drop table a", "create table a (i int)"))
-  end)
-end)
-
-describe("plan.locks", function()
-  it("knows the strongest lock of a statement", function()
-    for text, expected in pairs {
-      ["alter table t add column c int"] = "ACCESS EXCLUSIVE t",
-      ["alter table t validate constraint k"] = "SHARE UPDATE EXCLUSIVE t",
-      ["alter table t add constraint k foreign key (a) references u"] = "SHARE ROW EXCLUSIVE t",
-      ["create index i on s.t (a)"] = "SHARE s.t",
-      ["create index concurrently i on t (a)"] = "SHARE UPDATE EXCLUSIVE t",
-      ["create table t (a int references u)"] = "SHARE ROW EXCLUSIVE u",
-      ["create policy p on t"] = "ACCESS EXCLUSIVE t",
-      ["drop trigger g on s.t"] = "ACCESS EXCLUSIVE s.t",
-      ["insert into t values (1)"] = "ROW EXCLUSIVE t",
-      ["lock table t in share mode"] = "SHARE t",
-    } do
-      local mode, object = locks.find(tree.parse(text))
-      assert.equal(expected, mode .. " " .. object, text)
-    end
-    assert.is_nil(locks.find(tree.parse("create table t (a int)")))
-    assert.is_nil(locks.find(tree.parse("not sql")))
   end)
 end)

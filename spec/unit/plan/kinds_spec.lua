@@ -26,6 +26,12 @@ describe("plan.kinds.of", function()
       "ALTER TABLE p DETACH PARTITION c CONCURRENTLY", "alter table only s.p\n  detach partition s.c concurrently",
       "ALTER DATABASE d SET TABLESPACE s", "CREATE SUBSCRIPTION s CONNECTION 'host=x' PUBLICATION p",
       "DROP SUBSCRIPTION s", "ALTER SUBSCRIPTION s REFRESH PUBLICATION", "ALTER SUBSCRIPTION s SET PUBLICATION p",
+      "reindex (verbose) database d", "REINDEX (TABLESPACE s) SCHEMA n", "reindex (concurrently true) index i",
+      "reindex (verbose, concurrently) table t", "CLUSTER VERBOSE", "cluster (verbose)", "DISCARD ALL",
+      "COMMIT PREPARED 'x'", "rollback prepared 'x'", "ALTER SUBSCRIPTION s ADD PUBLICATION p",
+      "alter subscription s set (failover = true)", "alter subscription s set (two_phase = false)", "repack",
+      "repack (concurrently) t", "select pg_create_logical_replication_slot('s', 'pgoutput')",
+      "do 'begin insert into t values (1); commit; end'",
       "do $$ begin insert into t values (1); commit; end $$",
       "DO LANGUAGE plpgsql $x$ BEGIN LOOP COMMIT AND CHAIN; END LOOP; END $x$" })
   end)
@@ -47,18 +53,22 @@ describe("plan.kinds.of", function()
       "do $$ begin /* commit; */ end $$", "create function f() returns int language sql as 'select 1'",
       "create table t (id int)", "alter type mood add value 'ok'", "comment on table t is 'VACUUM'",
       "refresh materialized view concurrently v", "create table vacuum_log ()", "lock table t", "prepare p as select 1",
-      "set local role x", "call p()" })
+      "set local role x", "call p()",
+      "reindex (concurrently false) table t", "reindex (concurrently off) table t", "reindex table concurrently_t",
+      "cluster verbose t using i", "cluster (verbose) t", "discard plans",
+        "alter subscription s set (slot_name = none)",
+      "do 'begin perform ''commit;''; end'", "repack t", "alter type mood add value 'x'", "checkpoint" })
   end)
 
   it("knows transaction control", function()
-    check("control", { "BEGIN", "begin isolation level serializable", "START TRANSACTION", "COMMIT", "commit and chain",
-      "COMMIT PREPARED 'x'", "END", "SAVEPOINT a", "RELEASE SAVEPOINT a", "rollback to a", "ROLLBACK TO SAVEPOINT a",
+    check("control", { "BEGIN", "begin isolation level serializable", "START TRANSACTION", "COMMIT",
+      "commit and chain", "END", "SAVEPOINT a", "RELEASE SAVEPOINT a", "rollback to a", "ROLLBACK TO SAVEPOINT a",
       "rollback work to savepoint a", "rollback transaction to a" })
   end)
 
   it("R38 knows what would undo the run", function()
     check("rollback", { "ROLLBACK", "rollback work", "ROLLBACK AND CHAIN", "ABORT", "rollback /* to a */",
-      "PREPARE TRANSACTION 'x'", "rollback prepared 'x'" })
+      "PREPARE TRANSACTION 'x'" })
   end)
 
   it("knows COPY that wants rows, and no other", function()
@@ -95,6 +105,25 @@ describe("plan.kinds.of", function()
     it("takes the names that the database knows", function()
       assert.equal("outside", kind("call old()", setmetatable({}, { __index = { old = true } })))
     end)
+  end)
+end)
+
+describe("plan.kinds.of with partitioned relations", function()
+  local function with(...)
+    local known, out = {}, {}
+    for i, text in ipairs { ... } do out[i] = kinds.of(statement(text), {}, known) end
+    return out[#out]
+  end
+
+  it("R39 knows that REINDEX and CLUSTER of one run outside of a transaction", function()
+    local make = 'create table if not exists public."Parts" (a int) partition by range (a)'
+    assert.equal("outside", with(make, 'reindex table "Parts"'))
+    assert.equal("outside", with("create table p (a int) partition by list (a)", "create index pi on only p (a)",
+      "reindex (verbose) index PI"))
+    assert.equal("outside", with("create table s.p (a int) partition by list (a)", "cluster s.p using x"))
+    assert.equal("plain", with(make, "reindex table parts"))
+    assert.equal("plain", with("create table p (a int)", "create index pi on p (a)", "reindex index pi"))
+    assert.equal("outside", kinds.of(statement "reindex table old", {}, { old = true }))
   end)
 end)
 
@@ -135,5 +164,7 @@ describe("plan.kinds.mark", function()
     local list = { statement "begin", statement "select 1", statement "vacuum" }
     assert.equal(list, kinds.mark(list))
     assert.same({ "control", "plain", "outside" }, { list[1].kind, list[2].kind, list[3].kind })
+    kinds.mark(list, { nil, "outside" })
+    assert.equal("outside", list[2].kind)
   end)
 end)

@@ -96,6 +96,69 @@ describe("plan.segments", function()
     assert.equal("T:a T:b T:cd", shape { PLAIN, "-- migrator: isolate\nselect 1;", PLAIN, PLAIN })
   end)
 
+  it("says at both sides of a file that stands in a transaction of its own why", function()
+    assert.same({ "", "m/b.sql asks for a transaction of its own", "after b, which asks for a transaction of its own" },
+      reasons { PLAIN, "-- migrator: isolate\nselect 1;", PLAIN })
+  end)
+
+  it("keeps what the planner knows of the statements that stand alone", function()
+    local list = { "create table p (a int) partition by list (a);", "select 1; reindex table p;" }
+    assert.equal("T:a S:b", shape(list))
+    assert.same({ "plain", "outside" }, build(list)[2].items[1].kinds)
+  end)
+
+  describe("with a lock table", function()
+    -- a table costs 4 here: itself, its type, its toast table and that one's index
+    local function with_room(budget, limit)
+      return { lock_table = { per_transaction = 64, slots = 100, capacity = limit or 1000, budget = 24 + budget } }
+    end
+    local function tables(first, last)
+      local out = {}
+      for i = first, last do out[#out + 1] = ("create table t%d ();"):format(i) end
+      return table.concat(out)
+    end
+
+    it("splits between files where the locks of one transaction would not fit, and says so", function()
+      local list = { tables(1, 1), tables(2, 2), tables(3, 3), tables(4, 4), tables(5, 5) }
+      assert.equal("T:ab T:cd T:e", shape(list, "all", with_room(8)))
+      assert.equal("T:abcde", shape(list, "all", with_room(20)))
+      assert.matches("^m/c.sql: the locks of more would not fit into the server's lock table "
+        .. "%(max_locks_per_transaction = 64; %d+ would hold them all%)$", reasons(list, "all", with_room(8))[2])
+    end)
+
+    it("counts an object once in a transaction, and again in the next", function()
+      assert.equal("T:abc", shape({ tables(1, 2), "alter table t1 add a int;", "alter table public.t2 add b int;" },
+        "all",
+        with_room(8)))
+      local segment = build({ tables(1, 2), "alter table t1 add a int;" }, "file", with_room(8))[2]
+      assert.equal(24 + 4, segment.locks)
+    end)
+
+    it("R38 splits nothing where the server did not tell", function()
+      assert.equal("T:ab", shape({ tables(1, 900), tables(901, 1800) }))
+    end)
+
+    it("refuses a file that no lock table of that size holds, with every way out", function()
+      local ok, err = pcall(build, { tables(1, 1), tables(2, 9) }, "all", with_room(8, 50))
+      assert.is_false(ok)
+      assert.same({ "config", "m/b.sql", "b" }, { err.code, err.file, err.migration })
+      assert.matches("b alone takes about 56 locks, and the server's lock table has room for about 50", err.message)
+      for _, way in ipairs { "raise max_locks_per_transaction to %d+", "split the file", "no%-transaction" } do
+        assert.matches(way, err.hint)
+      end
+    end)
+
+    it("lets run a file that is more than our share, and one outside of a transaction however large", function()
+      assert.equal("T:a", shape({ tables(1, 9) }, "all", with_room(8, 100)))
+      assert.equal("S:a", shape({ "-- migrator: no-transaction\n" .. tables(1, 99) }, "all", with_room(8, 50)))
+    end)
+
+    it("still splits at an enum value that a file behind a split uses", function()
+      assert.equal("T:a T:b T:c", shape({ tables(1, 2), "alter type mood add value 'ok';" .. tables(3, 3),
+        "select 'ok'::mood;" }, "all", with_room(9)))
+    end)
+  end)
+
   describe("with enums", function()
     local ADD, USE = "alter type mood add value 'ok';", "insert into t values ('ok');"
 
