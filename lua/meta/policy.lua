@@ -123,4 +123,5 @@ function policy.verify.set(facts) end
 ---@return migrator.VerifyFinding[]
 function policy.verify.strict(facts) end
 
-return policy, { ["policy.lock"] = policy.lock, ["policy.retry"] = policy.retry, ["policy.victims"] = policy.victims, ["policy.verify"] = policy.verify }
+return policy, { ["policy.lock"] = policy.lock, ["policy.retry"] = policy.retry,
+  ["policy.victims"] = policy.victims, ["policy.verify"] = policy.verify }

@@ -53,7 +53,8 @@ end
 ---@return table<string, integer> done statements by tag
 function M.list(conn, tracking)
   local out = {}
-  for _, row in ipairs(conn:exec(("select tag, statement, state from %s where tracking = $1"):format(TABLE), tracking)) do
+  local query = ("select tag, statement, state from %s where tracking = $1"):format(TABLE)
+  for _, row in ipairs(conn:exec(query, tracking)) do
     out[row.tag] = row.state == "done" and row.statement or row.statement - 1
   end
   return out

@@ -98,7 +98,8 @@ describe("doctor", function()
     local target = pg.database()
     local conn <close> = db.connect(target)
     conn:script "create table t (v int); insert into t values (1), (1)"
-    local dir = project.write { { "0000_a", "create index concurrently fine on t (v); create unique index concurrently one on t (v);" } }
+    local dir = project.write { { "0000_a",
+      "create index concurrently fine on t (v); create unique index concurrently one on t (v);" } }
     assert.equal(1, cli.run({ "migrate", "--url", target, "--dir", dir }).code)
     local status = cli.run { "status", "--url", target, "--dir", dir }
     assert.matches("0000_a stopped part way: its first 1 statement(s) are done", status.stderr, 1, true)

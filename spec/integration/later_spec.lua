@@ -5,6 +5,7 @@ local pg = require "spec.support.pg"
 local project = require "spec.support.project"
 local tmp = require "spec.support.tmp"
 local url = require "migrator.lib.url"
+local wait = require "spec.support.wait"
 
 describe("db.connect_later", function()
   it("gives a session like any other, once", function()
@@ -30,14 +31,17 @@ describe("db.connect_later", function()
   end)
 
   it("closes itself when nobody takes it", function()
-    local target = pg.database()
-    for _ = 1, 5 do db.connect_later(target, { application_name = "unwanted" }) end
-    collectgarbage()
-    collectgarbage()
+    local target, list = pg.database(), {}
     local conn <close> = db.connect(target)
-    require("spec.support.wait").till(function()
-      return conn:value "select count(*) from pg_stat_activity where application_name = 'unwanted'" == 0
-    end, 5)
+    local function count()
+      return conn:value "select count(*) from pg_stat_activity where application_name = 'unwanted'"
+    end
+    for i = 1, 5 do list[i] = db.connect_later(target, { application_name = "unwanted" }) end
+    wait.till(function() return count() == #list end, 5)
+    for i = 1, 5 do list[i] = nil end
+    collectgarbage()
+    collectgarbage()
+    wait.till(function() return count() == 0 end, 5)
   end)
 end)
 
@@ -45,22 +49,24 @@ describe("steps.verify behind steps.migrate", function()
   local function run(statements)
     local target = pg.database()
     local dir = project.write { { "0000_a", statements } }
-    tmp.write(dir .. "/pipeline.lua", ("return pipeline { steps = { steps.migrate { dir = %q }, steps.verify { dir = %q } } }")
+    tmp.write(dir .. "/pipeline.lua",
+      ("return pipeline { steps = { steps.migrate { dir = %q }, steps.verify { dir = %q } } }")
       :format(dir, dir))
     return cli.run { dir .. "/pipeline.lua", env = { DATABASE_URL = target } }, target
   end
 
   it("opens its session while the migrations run", function()
-    local ran, target = run [[select pg_sleep(0.5); create table seen as
-      select count(*) as n from pg_stat_activity where application_name = 'migrator verify' and datname = current_database();]]
+    local ran, target = run [[select pg_sleep(0.5); create table seen as select count(*) as n from pg_stat_activity
+      where application_name = 'migrator verify' and datname = current_database();]]
     assert.equal(0, ran.code, ran.stderr)
     local conn <close> = db.connect(target)
     assert.equal(1, conn:value "select n from seen")
   end)
 
   it("opens another when that one did not live to be used", function()
-    local ran, target = run [[select pg_sleep(0.5); create table killed as select pg_terminate_backend(pid) as ok
-      from pg_stat_activity where application_name = 'migrator verify' and datname = current_database();]]
+    local ran, target = run [[select pg_sleep(0.5); create table killed as
+      select pg_terminate_backend(pid) as ok from pg_stat_activity
+      where application_name = 'migrator verify' and datname = current_database();]]
     assert.equal(0, ran.code, ran.stderr)
     assert.matches("Verified: database has all 1 migrations.", ran.stdout, 1, true)
     local conn <close> = db.connect(target)

@@ -23,8 +23,8 @@ end
 
 local function waiting(conn, count)
   wait.till(function()
-    return conn:value("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()")
-      >= count
+    return conn:value [[select count(*) from pg_stat_activity
+      where wait_event_type = 'Lock' and datname = current_database()]] >= count
   end, 8)
 end
 
@@ -57,8 +57,8 @@ describe("migrate, when a lock is missing", function()
       "--tries", "1")
     conn:close()
     assert.equal(5, ran.code)
-    assert.matches("detail: in the way: pid %d+ %(postgres, migrator, idle in transaction for .-holds AccessExclusiveLock",
-      ran.stderr)
+    assert.matches("detail: in the way: pid %d+ %(postgres, migrator, idle in transaction for", ran.stderr)
+    assert.matches("holds AccessExclusiveLock", ran.stderr, 1, true)
     assert.matches("state: 0 applied, 1 failed and rolled back", ran.stderr, 1, true)
   end)
 
@@ -120,7 +120,7 @@ describe("migrate, others waiting behind it", function()
   it("gives way while it holds the lock and works, and is tried again", function()
     local url, conn = fresh()
     local dir = project.write { { "0000_a", "lock table held; select pg_sleep(0.05);" },
-      { "0001_b", "select pg_sleep(case when exists (select from pg_stat_activity where application_name = 'reader') then 20 else 0 end);" } }
+      { "0001_b", [[select pg_sleep(20) from pg_stat_activity where application_name = 'reader';]] } }
     local reader = session(url, "select pg_sleep(0.6)", "select count(*) from held")
     local run = start(url, dir, "--victims", "500ms")
     local ok = reader.batch:wait(clock.deadline(10))
@@ -156,7 +156,7 @@ describe("migrate, others waiting behind it", function()
 end)
 
 describe("migrate, CONCURRENTLY", function()
-  it("names the transaction whose snapshot it waits for, and keeps to snapshot_timeout; the next run converges", function()
+  it("names the transaction it waits for, and keeps to snapshot_timeout; the next run converges", function()
     local url, conn = fresh()
     local dir = project.write { { "0000_a", "create index concurrently held_id on held (id);" } }
     conn:exec "begin isolation level repeatable read"
@@ -169,7 +169,7 @@ describe("migrate, CONCURRENTLY", function()
     conn:exec "rollback"
     assert.equal(0, indexes(conn))
     assert.equal(0, migrate(url, dir).code)
-    assert.equal(1, conn:value "select count(*) from pg_index where indrelid = 'held'::regclass and indisvalid and not indisprimary")
+    assert.is_true(conn:value "select indisvalid from pg_index where indexrelid = 'held_id'::regclass")
     conn:close()
   end)
 

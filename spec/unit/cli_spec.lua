@@ -12,7 +12,8 @@ describe("cli.parse", function()
   local LINES = {
     { "migrate" }, { "migrate", "--dir", "x" }, { "migrate", "--dir=x", "--url=postgres://h/d?a=b" },
     { "migrate", "--tx", "file", "--json", "--quiet" }, { "status", "--check", "--all" }, { "plan", "--sql" },
-    { "verify", "--policy", "count" }, { "migrate", "--lock-timeout", "5s", "--rehearse" }, { "doctor", "--verbose" },
+    { "verify", "--policy", "count" }, { "migrate", "--lock-timeout", "5s", "--rehearse" },
+    { "doctor", "--verbose" },
     { "reset", "--drop", "--confirm", "drop it" }, { "migrate", "--no-color" }, { "run", "--unsafe" },
   }
   for _, words in ipairs(LINES) do
@@ -26,7 +27,8 @@ describe("cli.parse", function()
   end
 
   local WRONG = {
-    { "migrate", "--dir" }, { "migrate", "--dir", "--json" }, { "migrate", "--tx", "some" }, { "migrate", "--json=yes" },
+    { "migrate", "--dir" }, { "migrate", "--dir", "--json" }, { "migrate", "--tx", "some" },
+    { "migrate", "--json=yes" },
     { "migrate", "--json", "--json" }, { "migrate", "--dir", "a", "--dir", "b" }, { "migrate", "--lock_timeout", "5" },
     { "migrate", "--nothing" }, { "migrate", "word" }, { "status", "--confirm", "x" }, { "migrate", "--hosts", "x" },
   }

@@ -139,7 +139,7 @@ local function explain(ctx, err, meta)
     err.detail = ("%sin the transaction: %s"):format(err.detail and err.detail .. "\n" or "", meta.tags)
   elseif meta.kind == "lock" and err.sqlstate == "55P03" then
     err.detail = lock_first.holders(ctx.conn, meta.wanted)
-    err.hint = err.hint or "--lock-first: no statement was run; end the sessions that the detail names, or wait for them"
+    err.hint = err.hint or "--lock-first: no statement was run; end the sessions in the detail, or wait for them"
     err.context = nil
   elseif meta.kind == "create" and err.sqlstate == "42501" then
     err.hint = ("grant create on this database, or create %s beforehand"):format(ctx.tracking.name)
