@@ -43,9 +43,10 @@ function M.connect(config, deadline)
 end
 
 ---Connects while the journal is read. What is wrong with the URL is said after what is wrong with the journal.
-local function connect_later(config, deadline)
+local function connect_later(config, opts)
+  if opts.conn then return nil end
   local ok, take = pcall(function()
-    return db.connect_later(config_module.need_url(config), connect_options(config, deadline))
+    return db.connect_later(config_module.need_url(config), connect_options(config, opts.deadline))
   end)
   return function()
     if not ok then error(take, 0) end
@@ -181,10 +182,9 @@ function M.migrate(config, emit, opts)
   local before = opts.conn and opts.conn:round_trips() or 0
   local session
   local ok, err = pcall(function()
-    local take = not opts.conn and connect_later(config, opts.deadline) or nil
+    local how = { lock = true, emit = emit, deadline = opts.deadline, conn = opts.conn, take = connect_later(config, opts) }
     local entries = M.journal(config)
-    session = M.open_for(entries, config, { lock = true, emit = emit, deadline = opts.deadline, conn = opts.conn,
-      take = take })
+    session = M.open_for(entries, config, how)
     result.server = session.state
     local found = M.plan(config, entries, session)
     result.plan = found
