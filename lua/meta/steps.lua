@@ -53,9 +53,16 @@ local steps = {}
 ---@field lock_first? boolean every lock of a transaction before its first statement, or none
 ---@field victims? migrator.Duration|migrator.VictimsPolicy when to give way to sessions that wait behind ours
 ---@field snapshot_timeout? migrator.Duration how long CONCURRENTLY may wait for older transactions
+---@field before? fun(run: migrator.BeforeMigrate) called when something is pending, before anything changes; an error stops
 ---@field schema? string of the tracking table
 ---@field table? string the tracking table
 ---@field expect_changes? boolean nothing pending is an error
+
+---@class migrator.BeforeMigrate
+---@field pending string[] tags
+---@field database string
+---@field user string
+---@field recovery_point fun(): string?, string where a restore would have to stop to undo the run: the WAL's position, UTC
 
 ---@class (exact) migrator.VerifyStep
 ---@field policy? "count"|"set"|"strict"|migrator.VerifyPolicy

@@ -7,6 +7,7 @@ local config_module = require "migrator.config"
 local db = require "migrator.db"
 local errors = require "migrator.error"
 local facts = lazy.require "migrator.plan.facts"
+local host = require "migrator.core.host"
 local journal = lazy.require "migrator.journal"
 local plan = lazy.require "migrator.plan"
 local retry = lazy.require "migrator.policy.retry"
@@ -93,6 +94,7 @@ function M.open(config, opts)
     local notice = server.check(session.state, conn, function() return M.connect(config, opts.deadline) end)
     if notice then -- what was read before the lock was ours may be old
       emit("warning", { message = notice })
+      if session.state.lock_timeout == "0" then server.limit(conn, connect_options(config)) end
       session.state, session.rows = server.look(conn, session.tracking, true, session.state.pid)
     end
     wait_for_lock(config, session, emit)
@@ -171,6 +173,22 @@ function M.release(session, keep)
   end
 end
 
+---The script's last word before anything changes: the run lock is held, what is pending is known.
+local function call_before(policy, found, session)
+  if not policy or not policy.before or #found.pending == 0 then return end
+  local tags = {}
+  for i, entry in ipairs(found.pending) do tags[i] = entry.tag end
+  policy.before { pending = tags, database = session.state.database, user = session.state.user,
+    recovery_point = function() return server.recovery_point(session.conn) end }
+end
+
+---Runs where an application starts would race with each other and with the deploy.
+local function check_attended(config)
+  if not config.attended or config.environment.CI or host.terminal("stderr") then return end
+  errors.raise("config", { message = "refused: neither CI nor a terminal (--attended)",
+    hint = "migrations belong into the deploy, not into an application's start; CI=true says that this is the deploy" })
+end
+
 ---Everything of `migrate`. Always returns; the failure, if there was one, is in the result.
 ---@param config migrator.Config
 ---@param emit fun(name: string, data: table)
@@ -182,7 +200,9 @@ function M.migrate(config, emit, opts)
   local before = opts.conn and opts.conn:round_trips() or 0
   local session
   local ok, err = pcall(function()
-    local how = { lock = true, emit = emit, deadline = opts.deadline, conn = opts.conn, take = connect_later(config, opts) }
+    check_attended(config)
+    local how = { lock = true, emit = emit, deadline = opts.deadline, conn = opts.conn,
+      take = connect_later(config, opts) }
     local entries = M.journal(config)
     session = M.open_for(entries, config, how)
     result.server = session.state
@@ -191,6 +211,7 @@ function M.migrate(config, emit, opts)
     emit("state", { applied = found.applied, expected = found.expected, pending = #found.pending })
     for _, finding in ipairs(found.findings) do emit("finding", finding) end
     M.refuse(found)
+    call_before(opts.policy, found, session)
     emit("begin", { total = #found.pending })
     result.outcome = M.apply(config, found, session, emit, opts.policy, opts.deadline)
   end)

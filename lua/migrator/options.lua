@@ -65,6 +65,8 @@ M.list = {
   { name = "baseline", kind = "choice", default = "refuse", choices = { "refuse", "run" },
     commands = { "migrate", "plan", "reset", "run" },
     help = "what to do about a first file whose tables exist already (refuse)" },
+  { name = "attended", kind = "flag", default = false, commands = RUN,
+    help = "refuse where there is neither CI nor a terminal, as when an application starts" },
   { name = "rehearse", kind = "flag", default = false, file = false, commands = { "migrate" },
     help = "run everything that is pending, then roll it back" },
   { name = "orphans", kind = "choice", default = "forgotten", choices = { "forgotten", "refuse", "allow" },

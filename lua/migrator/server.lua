@@ -1,10 +1,12 @@
 ---The first flight after connecting: where we are, whether the run lock is ours, and what is tracked. One round trip.
+local clock = require "migrator.core.clock"
 local errors = require "migrator.error"
 local tracking_table = require "migrator.tracking"
 
 local M = {}
 
 local OLDEST = 130000
+local SECOND_SESSION = 3 -- seconds that a pooler may take for the test's other session
 
 -- A client that is gone must not hold its locks for hours: the server is to see a broken network within a minute, and,
 -- from 14 on, a closed connection while a statement runs. Where the setting is unknown or the platform cannot, nothing
@@ -80,11 +82,15 @@ function M.look(conn, tracking, lock, pid)
   return state, tracking_table.rows(rows)
 end
 
----The two sessions of the pooler test, §6.1: do two clients share a backend, or does one client's backend change?
+---Do two clients share a backend, or does one client's backend change? A pool that has no second one for us, although
+---ours is idle, has not taken ours: then it is a small one in session mode.
 local function shares_backend(conn, other)
   for _ = 1, 3 do
     local first = conn:value("select pg_catalog.pg_backend_pid()")
-    if not pcall(other.exec, other, "begin") then return true end
+    local ok, err = pcall(other.exec, other, "begin")
+    if not ok and errors.is(err, "interrupted") then error(err, 0) end
+    if not ok and errors.is(err, "timeout") then return conn:value("select pg_catalog.pg_backend_pid()") ~= first end
+    if not ok then return true end
     local second = other:value("select pg_catalog.pg_backend_pid()")
     local again = first ~= second and conn:value("select pg_catalog.pg_backend_pid()")
     pcall(other.exec, other, "rollback")
@@ -108,12 +114,32 @@ function M.check(state, conn, connect)
   end
   if state.pid == conn:info().pid then return nil end
   local other <close> = connect()
+  other:set_deadline(clock.deadline(SECOND_SESSION))
   if shares_backend(conn, other) then
     errors.raise("config",
       { message = "a transaction-mode pooler is between us and the server: locks and settings would be lost",
       hint = "connect to the server itself (usually port 5432) or to a pool in session mode" })
   end
   return "a pooler in session mode is between us and the server"
+end
+
+---Sets the limits that a pooler kept from reaching the server: most are told to ignore start-up options.
+---@param opts { lock_timeout: number, statement_timeout?: number }
+function M.limit(conn, opts)
+  for _, name in ipairs { "lock_timeout", "statement_timeout" } do
+    if opts[name] then
+      conn:exec("select pg_catalog.set_config($1, $2, false)", name, ("%d"):format(opts[name] * 1000 // 1))
+    end
+  end
+end
+
+---Where a restore would have to stop to undo what comes now.
+---@return string|nil lsn nil where the server does not tell it
+---@return string time UTC, of the server
+function M.recovery_point(conn)
+  local time = conn:value [[select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')]]
+  local ok, lsn = pcall(conn.value, conn, "select pg_catalog.pg_current_wal_lsn()::text")
+  return ok and lsn or nil, time
 end
 
 ---Who holds the run lock: one line for a person, or nil when nobody does any more.

@@ -97,7 +97,8 @@ describe("a run that died in the middle of a file, R48", function()
     ["CREATE INDEX CONCURRENTLY without a name"] = { "create index on a ((v + 1))",
       "create index concurrently on a ((v + 1))", "ids" },
     ["DETACH PARTITION CONCURRENTLY"] = { "create table p (i int) partition by list (i); "
-      .. "create table p1 partition of p for values in (1)", "alter table p detach partition p1 concurrently", "attached" },
+      .. "create table p1 partition of p for values in (1)", "alter table p detach partition p1 concurrently",
+      "attached" },
     ["CREATE DATABASE"] = { "select 1", "create database migrator_test_begun", "absent" },
   } do
     it("does not repeat a " .. what .. " that was done and not noted", function()

@@ -69,7 +69,7 @@ describe("a script", function()
     assert.matches("os.exit is not available", ran.stderr, 1, true)
   end)
 
-  it("R139 is stopped at its deadline, even in a loop that catches everything", function()
+  it("R54 R139 is stopped at its deadline, even in a loop that catches everything", function()
     local ran = run("while true do pcall(function() while true do end end) end",
       { env = { MIGRATOR_DEADLINE = "300ms" }, seconds = 10 })
     assert.equal(2, ran.code)
@@ -255,7 +255,7 @@ describe("steps.proxy", function()
       function(ctx) print(ctx:need("conn"):value("select 'through'"), ctx:need("dsn"):match("127.0.0.1:%d+") ~= nil) end,
     } }]]
 
-  it("R66 R70 R71 R73 rewrites the URL to go through it and stops it", function()
+  it("R55 R66 R70 R71 R73 rewrites the URL to go through it and stops it", function()
     if not process.find "socat" then return pending("needs socat") end
     local port = require("migrator.core.http").find_port()
     local socket = pg.server().socket_url:match("host=([^&]+)"):gsub("%%2[fF]", "/")

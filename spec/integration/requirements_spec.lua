@@ -31,6 +31,32 @@ describe("status", function()
   end)
 end)
 
+describe("migrate", function()
+  it("R45 refuses with --attended where neither CI nor a terminal is, as at an application's start", function()
+    local url, dir = pg.database(), project.write { A }
+    local ran = cli.run { "migrate", "--attended", "--dir", dir, "--url", url, env = { CI = false } }
+    assert.equal(2, ran.code)
+    assert.matches("neither CI nor a terminal", ran.stderr, 1, true)
+    assert.equal(0, cli.run({ "migrate", "--attended", "--dir", dir, "--url", url, env = { CI = "true" } }).code)
+  end)
+
+  it("R137 asks the script before anything changes, and tells it where a restore would have to stop", function()
+    local url, dir = pg.database(), project.write { A, B }
+    local function pipeline(body)
+      tmp.write(dir .. "/pipeline.lua", ([[return pipeline { steps = {
+        steps.migrate { dir = %q, before = function(run) %s end } } }]]):format(dir, body))
+      return cli.run { dir .. "/pipeline.lua", env = { DATABASE_URL = url } }
+    end
+    local ran = pipeline "error 'no backup was made'"
+    assert.equal(2, ran.code)
+    assert.matches("no backup was made", ran.stderr, 1, true)
+    assert.equal(0, value(url, "select count(*) from pg_tables where schemaname = 'public'"))
+    ran = pipeline "print(table.concat(run.pending, ' '), run.recovery_point())"
+    assert.matches("0000_a 0001_b\t%x+/%x+\t%d+%-%d+%-%d+T%d+:%d+:%d+%.%d+Z\n", ran.stdout)
+    assert.not_matches("0000_a", pipeline("print(run.pending[1])").stdout, 1, true)
+  end)
+end)
+
 describe("configuration", function()
   it("R11 adds .env to the environment and never overrides it", function()
     local url = pg.database()

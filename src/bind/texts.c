@@ -28,8 +28,8 @@ typedef struct texts {
   text items[];
 } texts;
 
-/* A file that cannot be read, holds a NUL or is not UTF-8 keeps its empty hash: whoever looks at it alone finds out what
- * there is to say. */
+/* A file that cannot be read, holds a NUL or is not UTF-8 keeps its empty hash: whoever looks at it alone finds out
+ * what there is to say. */
 static void read_one(int folder, text *item, mig_buf *buf) {
   char name[4096];
   size_t n = item->tag ? strlen(item->tag) : sizeof name;

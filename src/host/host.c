@@ -6,8 +6,8 @@
 #include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/interrupt.h"
 #include "bind/bind.h"

@@ -26,8 +26,8 @@ int mig_pg_send(mig_pg *pg, const char *sql, const mig_params *params, mig_err *
   return mig_err_set(err, "internal", "cannot send: %s", PQerrorMessage(pg->conn));
 }
 
-/* As mig_wait_fd, but a peer that has acknowledged nothing for long is gone: looked at now and then, since a deadline may
- * be far off or never. */
+/* As mig_wait_fd, but a peer that has acknowledged nothing for long is gone: looked at now and then, since a deadline
+ * may be far off or never. */
 static int wait_alive(mig_pg *pg, short events, mig_deadline deadline, short *ready, mig_err *err) {
   for (;;) {
     mig_deadline look = mig_after_ms(LOOK_MS);
@@ -155,7 +155,8 @@ int mig_pipeline_sync(mig_pg *pg, mig_err *err) {
 }
 
 int mig_pipeline_flush(mig_pg *pg, mig_err *err) {
-  if (PQsendFlushRequest(pg->conn)) return 0; /* libpq sends every 8 KiB of it, and the rest when an answer is waited for */
+  if (PQsendFlushRequest(pg->conn))
+    return 0; /* libpq sends every 8 KiB of it, and the rest when an answer is waited for */
   if (PQstatus(pg->conn) == CONNECTION_BAD) return lost(pg, err);
   return mig_err_set(err, "internal", "cannot flush: %s", PQerrorMessage(pg->conn));
 }

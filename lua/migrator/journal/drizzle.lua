@@ -180,10 +180,9 @@ local function read_entries(journal, list, find_line)
   local tointeger = math.tointeger
   for position, raw in ipairs(list) do
     local when = check_entry(path, find_line, position, raw, seen)
-    local tag, digest, size, replaced = raw.tag, hashes[position], sizes[position], nil
+    local tag, digest, size = raw.tag, hashes[position], sizes[position]
     if not digest then
-      local text
-      text, replaced = read_file(path, dir .. "/" .. tag .. ".sql", find_line, position, tag)
+      local text, replaced = read_file(path, dir .. "/" .. tag .. ".sql", find_line, position, tag)
       digest, size = hash.sha256(text), #text
       if replaced then journal.replaced[tag] = true end
     end

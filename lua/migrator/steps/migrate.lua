@@ -3,6 +3,7 @@
 ---here, green.
 local clock = require "migrator.core.clock"
 local engine = require "migrator.engine"
+local errors = require "migrator.error"
 local failure = require "migrator.sink.failure"
 local options = require "migrator.steps.options"
 local report = require "migrator.report"
@@ -12,12 +13,22 @@ local KNOWN = { dir = "string", lock_timeout = "duration", statement_timeout = "
   order = "string",
   edited = "string", missing = "string", baseline = "string", wait = "duration", tries = "number", schema = "string",
   table = "string", orphans = "string", expect_changes = "boolean", lock_first = "boolean",
-  snapshot_timeout = "duration", victims = "any", retry = "function" }
+  snapshot_timeout = "duration", victims = "any", retry = "function", before = "function" }
+
+---What the script's own function raises is the script's error.
+local function guard(fn)
+  return function(...)
+    local results = table.pack(pcall(fn, ...))
+    if results[1] then return table.unpack(results, 2, results.n) end
+    error(errors.wrap(results[2], "script"), 0)
+  end
+end
 
 ---Functions are policies of this script alone; the rest are settings.
 local function take_policies(opts)
-  local out = { retry = opts.retry, victims = type(opts.victims) == "function" and opts.victims or nil }
-  for name in pairs(out) do opts[name] = nil end
+  local out = { retry = opts.retry, before = opts.before }
+  if type(opts.victims) == "function" then out.victims = opts.victims end
+  for name, fn in pairs(out) do opts[name], out[name] = nil, guard(fn) end
   return out
 end
 
@@ -39,7 +50,7 @@ return function(given)
       local applied, changes = #result.outcome.applied, ctx:find("changes")
       ctx:give("migrated", applied)
       if expect_changes and applied == 0 then
-        require("migrator.error").raise("verify", { message = "changes were expected, but nothing was pending" })
+        errors.raise("verify", { message = "changes were expected, but nothing was pending" })
       end
       if changes and not changes.changed and applied == 0 then
         ctx:stop("No migration/schema/seed changes detected --- skipping.")
