@@ -32,14 +32,16 @@ local function same(a, b)
   return true
 end
 
+-- Port 05433 is 5433, and so it is to libpq.
+local function meaning(key, text) return key == "port" and text and text:gsub("%f[%d]0+(%d)", "%1") or text end
+
 -- What we make of a URL must mean the same to libpq.
 local function check_libpq(source, words)
   if source:find("[\r\n%z]") or source:find("[?&]ssl=") or next(words) == nil then return end
   local theirs = core.parse_conninfo(source)
   if not theirs then return end
-  if theirs.port then theirs.port = theirs.port:gsub("%f[%d]0+(%d)", "%1") end -- 05433 is 5433 to libpq, too
   for key, value in pairs(words) do
-    if theirs[key] ~= value and not (value == "" and theirs[key] == nil) then
+    if meaning(key, theirs[key]) ~= meaning(key, value) and not (value == "" and theirs[key] == nil) then
       error(("%q: %s is %q to us, %q to libpq"):format(source, key, value, tostring(theirs[key])), 0)
     end
   end

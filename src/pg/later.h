@@ -16,8 +16,8 @@ int mig_later_take(mig_later *later, mig_pg *pg, mig_err *err) MIG_MUSTCHECK;
 /* Does not wait: what is still under way closes itself. */
 void mig_later_free(mig_later *later);
 
-/* How many are still at work. While there is one, the process must not run its exit handlers: libcrypto's would take away
- * what the thread uses. */
+/* How many are still at work. While there is one, the process must not run its exit handlers: libcrypto's would take
+ * away what the thread uses. */
 int mig_later_threads(void);
 
 #endif
