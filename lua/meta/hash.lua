@@ -22,6 +22,13 @@ function hash.sha256(data) end
 ---@return string
 function hash.random_hex(bytes) end
 
+---Signs with RS256 (RSASSA-PKCS1-v1_5 with SHA-256), as tokens are.
+---Raises `config` for a key that cannot be used; the key is not in the message.
+---@param pem string private RSA key without a passphrase
+---@param data string
+---@return string signature its bytes
+function hash.sign_rs256(pem, data) end
+
 ---Reads `TAG.sql` for each tag, and counts the `.sql` files of the folder: -1 when it cannot be read.
 ---@param dir string
 ---@param tags string[]

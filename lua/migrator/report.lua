@@ -29,7 +29,7 @@ local function findings(plan)
   local out = array {}
   for i, finding in ipairs(plan.findings or {}) do
     out[i] = { rule = finding.rule, severity = finding.severity, message = finding.message, file = finding.file,
-      line = finding.line }
+      line = finding.line, hint = finding.hint }
   end
   return out
 end

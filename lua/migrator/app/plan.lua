@@ -1,7 +1,9 @@
 ---migrator plan: what migrate would do, statement by statement, or the script that does the same.
+local danger = require "migrator.plan.danger"
 local describe = require "migrator.plan.describe"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
+local facts = require "migrator.plan.facts"
 local host = require "migrator.core.host"
 local locks = require "migrator.plan.locks"
 local report = require "migrator.report"
@@ -20,7 +22,9 @@ local function one_line(text)
   return cut < #text and text:sub(1, cut) .. "…" or text
 end
 
-local function print_statement(sink, statement)
+local function is_shown(finding, sink) return finding.severity ~= "info" or sink.verbose end
+
+local function print_statement(sink, statement, dangers)
   local text = sink.verbose and statement.text or one_line(statement.text)
   sink:line(("  %s:%d: %s"):format(statement.file, statement.line, text))
   for _, lock in ipairs(statement.locks) do
@@ -32,10 +36,17 @@ local function print_statement(sink, statement)
   for _, found in ipairs(statement.destructive) do
     sink:line(sink:paint("stdout", found.loses == "data" and "red" or "yellow", "      destructive: " .. found.message))
   end
+  for _, found in ipairs(dangers[statement] or {}) do
+    if is_shown(found, sink) then
+      sink:line(sink:paint("stdout", found.severity == "warning" and "yellow" or "dim",
+        ("      %s (%s): %s"):format(found.severity, found.rule, found.message)))
+      sink:line("        hint: " .. found.hint)
+    end
+  end
   if statement.unreadable then sink:line(sink:paint("stdout", "yellow", "      " .. statement.unreadable)) end
 end
 
-local function print_segment(sink, segment, of)
+local function print_segment(sink, segment, of, dangers)
   local how = segment.kind == "transaction" and "one transaction" or "statement by statement, outside a transaction"
   sink:line(sink:paint("stdout", "bold", ("Part %d of %d: %s"):format(segment.number, of, how)))
   if segment.reason then sink:line("  because " .. segment.reason) end
@@ -44,16 +55,16 @@ local function print_segment(sink, segment, of)
       sink:line(("  %s: asks for %s"):format(migration.file, table.concat(migration.headers, ", ")))
     end
     if #migration.statements == 0 then sink:line(("  %s: no statement; it is only recorded"):format(migration.file)) end
-    for _, statement in ipairs(migration.statements) do print_statement(sink, statement) end
+    for _, statement in ipairs(migration.statements) do print_statement(sink, statement, dangers) end
     for _, found in ipairs(migration.destructive) do
       sink:line(sink:paint("stdout", "red", ("  %s: destructive: %s"):format(migration.file, found.message)))
     end
   end
 end
 
-local function print_plan(sink, plan, described)
+local function print_plan(sink, plan, described, dangers)
   sink:line(("Migration state: %d applied, %d expected, %d pending"):format(plan.applied, plan.expected, #plan.pending))
-  for _, segment in ipairs(described.segments) do print_segment(sink, segment, #described.segments) end
+  for _, segment in ipairs(described.segments) do print_segment(sink, segment, #described.segments, dangers) end
   if #plan.pending > 0 and #plan.problems == 0 then
     sink:line(("%d statement(s) in %d migration(s), %d of them destructive"):format(described.statements, #plan.pending,
       described.destructive))
@@ -73,7 +84,7 @@ end
 
 local function print_notes(sink, plan)
   for _, finding in ipairs(plan.findings) do
-    if finding.rule ~= "segment" and (finding.severity ~= "info" or sink.verbose) then
+    if finding.rule ~= "segment" and is_shown(finding, sink) then
       sink:diagnostic(finding.severity, finding.message)
     end
   end
@@ -83,6 +94,37 @@ local function print_notes(sink, plan)
   if #plan.problems > MOST then
     sink:diagnostic("error", ("and %d more; `migrator status` shows them all"):format(#plan.problems - MOST))
   end
+end
+
+---Looks for what is dangerous on a database in use, and adds it to the findings of the plan. That only warns: where the
+---catalogue may not be read, sizes are unknown.
+---@return migrator.Danger[]
+local function find_dangers(plan, session, described)
+  local needs = danger.needs(described.seen)
+  local ok, known = pcall(facts.relations, session.conn, needs)
+  if not ok then
+    if not (errors.is(known, "sql") or errors.is(known, "lock")) then error(known, 0) end
+    table.insert(plan.findings, { rule = "sizes", severity = "warning",
+      message = "how large the tables are could not be learned: " .. known.message })
+    known = { relations = {}, volatile = {} }
+  end
+  local out = danger.find(described.seen, known)
+  table.move(out, 1, #out, #plan.findings + 1, plan.findings)
+  return out
+end
+
+---The dangers under their statements, or for a script, which has no place for them, as notes.
+local function place_dangers(sink, dangers, noted)
+  local out = {}
+  for _, found in ipairs(dangers) do
+    out[found.of.shown] = out[found.of.shown] or {}
+    table.insert(out[found.of.shown], found)
+    if noted and is_shown(found, sink) then
+      sink:diagnostic(found.severity, ("%s:%d: %s\n  hint: %s"):format(found.file, found.line, found.message,
+        found.hint))
+    end
+  end
+  return out
 end
 
 ---The script is the repository's own text: a mask over it could only make another script of it.
@@ -103,11 +145,12 @@ function M.run(config, sink, args)
   local _ <close> = session.conn
   local plan = engine.plan(config, journal, session, true)
   print_notes(sink, plan)
+  local described = describe.run(plan)
+  local dangers = place_dangers(sink, find_dangers(plan, session, described), args.sql)
   if args.sql then
     print_script(config, plan, session)
   else
-    local described = describe.run(plan)
-    print_plan(sink, plan, described)
+    print_plan(sink, plan, described, dangers)
     sink:document(document(plan, session, described))
   end
   if #plan.problems > 0 then return 1 end

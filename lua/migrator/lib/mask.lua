@@ -1,9 +1,10 @@
 -- Secrets out of text. Every sink passes what it writes through here.
+local base64 = require "migrator.lib.base64"
+
 local M = {}
 
 local MINIMUM = 6
 local STARS = "***"
-local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 local known, ordered = {}, nil
 
@@ -16,40 +17,48 @@ local function percent_decode(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
-local function base64(text)
-  local out = {}
-  for i = 1, #text, 3 do
-    local a, b, c = text:byte(i, i + 2)
-    local n = a * 65536 + (b or 0) * 256 + (c or 0)
-    for shift = 18, 0, -6 do
-      local index = (n >> shift) & 63
-      out[#out + 1] = ALPHABET:sub(index + 1, index + 1)
-    end
-    if not c then out[#out] = "=" end
-    if not b then out[#out - 1] = "=" end
-  end
-  return table.concat(out)
-end
-
 local function json_escape(text)
   return (text:gsub('[\\"]', "\\%0"):gsub("\n", "\\n"):gsub("\r", "\\r"):gsub("\t", "\\t"))
 end
 
-local function remember(text)
-  if #text >= MINIMUM then known[text] = true end
+-- What Base64 makes of a text that stands at any place in something longer ("Basic" of user and password): of the three
+-- places in a group of three bytes, the letters that only the text itself decides.
+local function encoded_forms(text)
+  local out = { base64.encode(text), (base64.encode(text):gsub("=+$", "")), base64.encode_url(text) }
+  for shift = 0, 2 do
+    local encoded = base64.encode(("\0"):rep(shift) .. text)
+    out[#out + 1] = encoded:sub((shift * 8 + 5) // 6 + 1, (shift + #text) * 8 // 6)
+  end
+  return out
 end
 
 -- The forms in which a secret turns up: as it is, in a URL (either case of the digits), in JSON, in a Basic header.
-local function remember_forms(text)
-  remember(text)
-  remember(percent_encode(text))
-  remember(percent_encode(text, true))
-  remember(percent_decode(text))
-  remember(json_escape(text))
-  local encoded = base64(text)
-  remember(encoded)
-  remember((encoded:gsub("=+$", "")))
-  remember((encoded:gsub("=+$", ""):gsub("%+", "-"):gsub("/", "_")))
+local function forms_of(text, visit)
+  visit(text)
+  visit(percent_encode(text))
+  visit(percent_encode(text, true))
+  visit(percent_decode(text))
+  visit(json_escape(text))
+  for _, form in ipairs(encoded_forms(text)) do visit(form) end
+end
+
+---Every form of a secret that is worth hiding, each of its lines included; none shorter than six characters.
+---@param secret string
+---@return string[]
+function M.forms(secret)
+  local out, seen = {}, {}
+  local function visit(text)
+    if #text >= MINIMUM and not seen[text] then
+      seen[text] = true
+      out[#out + 1] = text
+    end
+  end
+  forms_of(secret, visit)
+  for line in secret:gmatch("[^\r\n]+") do
+    forms_of(line, visit)
+    forms_of(line:match("^%s*(.-)%s*$"), visit)
+  end
+  return out
 end
 
 ---Remembers a secret. Anything shorter than six characters is left alone: hiding it would hide half of every text.
@@ -58,12 +67,7 @@ end
 function M.add(secret)
   if type(secret) ~= "string" or secret == "" then return end
   ordered = nil
-  remember_forms(secret)
-  for line in secret:gmatch("[^\r\n]+") do
-    remember_forms(line)
-    local trimmed = line:match("^%s*(.-)%s*$")
-    if trimmed ~= line then remember_forms(trimmed) end
-  end
+  for _, form in ipairs(M.forms(secret)) do known[form] = true end
 end
 
 -- Longest first, so that a secret is not left half visible because a part of it was replaced before.

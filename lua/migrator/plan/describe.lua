@@ -11,10 +11,9 @@ local UNREADABLE = "not readable by the PostgreSQL 15 parser; the server decides
 
 ---@param entry migrator.Entry
 ---@param statement migrator.Statement
----@param watcher table
-local function describe_statement(entry, statement, watcher)
+---@param see fun(kind: string|nil, node: table|string, shown: table)
+local function describe_statement(entry, statement, see)
   local kind, node = tree.parse(statement.text)
-  watcher.see(kind, node)
   local out = { file = entry.path, line = statement.line, text = statement.text, destructive = array {},
     locks = array(locks.of(kind, node)) }
   local strongest
@@ -25,14 +24,21 @@ local function describe_statement(entry, statement, watcher)
   out.kind = statement.kind ~= "plain" and statement.kind or nil
   out.unreadable = not kind and UNREADABLE .. " (" .. tostring(node) .. ")" or nil
   for i, found in ipairs(destructive.find(statement, kind, node)) do out.destructive[i] = found end
+  see(kind, node, out)
   return out
 end
 
-local function describe_migration(item, totals)
+local function describe_migration(item, totals, segment)
   local entry, watcher = item.entry, destructive.rename_watcher()
   local out = { tag = entry.tag, file = entry.path, hash = entry.hash, when = entry.when, statements = array {} }
+  local allow = item.headers and item.headers.allow
+  local function see(kind, node, shown)
+    watcher.see(kind, node)
+    table.insert(totals.seen, { file = entry.path, line = shown.line, kind = kind, node = node, segment = segment,
+      allow = allow, shown = shown })
+  end
   for i, statement in ipairs(item.statements) do
-    out.statements[i] = describe_statement(entry, statement, watcher)
+    out.statements[i] = describe_statement(entry, statement, see)
     totals.destructive = totals.destructive + #out.statements[i].destructive
   end
   out.destructive = array(watcher.finish())
@@ -43,13 +49,13 @@ local function describe_migration(item, totals)
 end
 
 ---@param plan migrator.Plan with its statements kept
----@return { segments: table[], statements: integer, destructive: integer }
+---@return { segments: table[], statements: integer, destructive: integer, seen: migrator.Seen[] }
 function M.run(plan)
-  local totals = { statements = 0, destructive = 0, segments = array {} }
+  local totals = { statements = 0, destructive = 0, segments = array {}, seen = {} }
   for number, segment in ipairs(plan.segments) do
     local out = { number = number, kind = segment.kind, reason = segment.reason, locks = segment.locks,
       migrations = array {} }
-    for i, item in ipairs(segment.items) do out.migrations[i] = describe_migration(item, totals) end
+    for i, item in ipairs(segment.items) do out.migrations[i] = describe_migration(item, totals, segment) end
     totals.segments[number] = out
   end
   return totals

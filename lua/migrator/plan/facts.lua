@@ -8,7 +8,9 @@ local hash = require "migrator.core.hash"
 local kinds = lazy.require "migrator.plan.kinds"
 local process = lazy.require "migrator.core.process"
 local progress = require "migrator.progress"
+local rewrite = lazy.require "migrator.plan.rewrite"
 local sql = require "migrator.core.sql"
+local tree = lazy.require "migrator.plan.tree"
 
 local M = {}
 
@@ -51,8 +53,8 @@ local function created_tables(entry)
   local out = {}
   for _, statement in ipairs(entry:statements()) do
     if statement.words:find("^CREATE TABLE") and not statement.words:find("IF NOT EXISTS", 1, true) then
-      local ok, tree = pcall(cjson.decode, sql.parse_json(statement.text) or "")
-      local node = ok and tree.stmts[1].stmt.CreateStmt
+      local ok, parsed = pcall(cjson.decode, sql.parse_json(statement.text) or "")
+      local node = ok and parsed.stmts[1].stmt.CreateStmt
       if node and node.relation.relpersistence ~= "t" then
         local name = sql.quote_ident(node.relation.relname)
         out[#out + 1] = node.relation.schemaname and sql.quote_ident(node.relation.schemaname) .. "." .. name or name
@@ -142,6 +144,66 @@ function M.gather(found, session)
   facts.committing = committing_procedures(session)
   facts.partitioned = partitioned_relations(session)
   return facts
+end
+
+-- One table a row, with all that hangs from it (partitions, children, indexes, TOAST). The functions of PostgreSQL that
+-- tell sizes lock what they look at, so pg_class has to do; only a table's own file is measured, for a table that was
+-- never analyzed, and not while somebody has it locked or waits to.
+local RELATIONS = [[with recursive asked as (select name, to_regclass(name)::oid as oid from unnest($1::text[]) name),
+  family as (select name, oid, oid as member from asked where oid is not null
+    union select f.name, f.oid, i.inhrelid from family f join pg_catalog.pg_inherits i on i.inhparent = f.member),
+  locked as (select relation from pg_catalog.pg_locks where locktype = 'relation' and mode = 'AccessExclusiveLock'
+    and database = (select oid from pg_catalog.pg_database where datname = current_database())),
+  measured as (select f.name, f.oid, c.reltuples, c.relpages, case when c.relkind in ('p', 'f', 'v') then 0
+      when f.member in (select relation from locked) then c.relpages
+      else pg_catalog.pg_relation_size(f.member) / current_setting('block_size')::int8 end as pages,
+      (select coalesce(sum(a.relpages), 0) from pg_catalog.pg_class a where a.oid = c.reltoastrelid
+        or a.oid in (select indexrelid from pg_catalog.pg_index where indrelid in (c.oid, c.reltoastrelid))) as more
+    from family f join pg_catalog.pg_class c on c.oid = f.member),
+  sizes as (select name, oid, sum(greatest(pages, relpages) + more) * current_setting('block_size')::int8 as bytes,
+      sum(case when relpages > 0 and reltuples >= 0 then reltuples::float8 / relpages * greatest(pages, relpages) end)
+      as rows, coalesce(bool_or(pages > 0), false) as filled from measured group by name, oid)
+  select s.name, c.relkind as kind, s.bytes::int8 as bytes, round(s.rows::numeric)::int8 as rows, s.filled,
+    current_setting('TimeZone') as zone,
+    (select json_agg(json_build_array(a.attname, t.typname, format_type(a.atttypid, a.atttypmod), a.attnotnull))
+      from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+      where a.attrelid = s.oid and a.attnum > 0 and not a.attisdropped)::text as columns,
+    (select json_agg(json_build_array(k.conname, pg_get_constraintdef(k.oid), k.convalidated))
+      from pg_catalog.pg_constraint k where k.conrelid = s.oid and k.contype = 'c')::text as checks
+  from sizes s join pg_catalog.pg_class c on c.oid = s.oid where c.relkind in ('r', 'p', 'm')]]
+
+local function known(value) return value ~= db.null and value or nil end
+
+local function relation_of(row)
+  local out = { kind = row.kind, bytes = row.bytes, rows = known(row.rows), filled = row.filled, columns = {},
+    checks = {} }
+  for _, item in ipairs(cjson.decode(known(row.columns) or "[]")) do
+    out.columns[item[1]] = { type = rewrite.type_from(item[2], item[3]), not_null = item[4] }
+  end
+  for _, item in ipairs(cjson.decode(known(row.checks) or "[]")) do
+    out.checks[item[1]] = { columns = rewrite.columns_of_check(item[2]), valid = item[3] }
+  end
+  return out
+end
+
+---What the catalogue knows of the tables and functions that the pending statements name.
+---@param conn migrator.Conn
+---@param needs { tables: string[], functions: string[] } of plan.danger.needs; by plan.tree.key
+---@return migrator.DangerFacts
+function M.relations(conn, needs)
+  local out = { relations = {}, volatile = {} }
+  if #needs.tables > 0 then
+    for _, row in ipairs(conn:exec(RELATIONS, db.array(needs.tables))) do
+      out.relations[tree.key(row.name)], out.zone = relation_of(row), row.zone
+    end
+  end
+  if #needs.functions > 0 then
+    for _, row in ipairs(conn:exec([[select proname as name, bool_or(provolatile = 'v') as volatile
+      from pg_catalog.pg_proc where proname = any($1::text[]) group by 1]], db.array(needs.functions))) do
+      out.volatile[row.name] = row.volatile
+    end
+  end
+  return out
 end
 
 return M

@@ -1,5 +1,7 @@
 ---What a file asks for in the comments above its first statement:
 ---`-- migrator: no-transaction, lock_timeout=3s`. Several words, by comma or blank; several lines.
+local lazy = require "migrator.lib.lazy"
+local danger = lazy.require "migrator.plan.danger"
 local duration = require "migrator.lib.duration"
 local errors = require "migrator.error"
 local kinds = require "migrator.plan.kinds"
@@ -14,6 +16,7 @@ local M = {}
 ---@field isolate? boolean a transaction of its own
 ---@field lock_timeout? number seconds, 0: no limit
 ---@field statement_timeout? number seconds, 0: no limit
+---@field allow? table<string, boolean> dangers that `plan` does not speak of
 ---@field words string[] as written, for people
 
 local LONGEST = 0x7fffffff / 1000 -- seconds: the server counts milliseconds in 32 bits
@@ -25,11 +28,28 @@ local function read_span(value)
   return seconds
 end
 
----Each header: the field it sets, and for one with a value its reader: text -> value, or nil and a hint.
----@type table<string, { field: string, read?: fun(text: string): any, string? }>
+---Several rules by +; several headers add up.
+local function read_rules(value, before)
+  local out = before or {}
+  for rule in (value .. "+"):gmatch("([^+]*)%+") do
+    local known = false
+    for _, name in ipairs(danger.RULES) do known = known or name == rule end
+    if not known then
+      return nil, suggest.hint(rule, danger.RULES) or "the rules are " .. table.concat(danger.RULES, ", ")
+        .. "; several are joined by +"
+    end
+    out[rule] = true
+  end
+  return out
+end
+
+---Each header: the field it sets, and for one with a value its reader: text and the value so far -> value, or nil and
+---a hint.
+---@type table<string, { field: string, read?: fun(text: string, before: any): any, string? }>
 M.KNOWN = {
   ["no-transaction"] = { field = "no_transaction" },
   isolate = { field = "isolate" },
+  allow = { field = "allow", read = read_rules },
   lock_timeout = { field = "lock_timeout", read = read_span },
   statement_timeout = { field = "statement_timeout", read = read_span },
 }
@@ -66,12 +86,12 @@ local function read_word(out, word, fail)
     fail(("the header %s needs a value"):format(name), ("write %s=…"):format(name))
   end
   local set, hint = true, nil
-  if known.read then set, hint = known.read(value) end
+  if known.read then set, hint = known.read(value, out[known.field]) end
   if set == nil then fail(("the header %s: %q is not a value for it"):format(name, value), hint) end
   if out[known.field] ~= nil and out[known.field] ~= set then
     fail(("the header %s is given twice"):format(name), "one value for each file")
   end
-  if out[known.field] == nil then out.words[#out.words + 1] = word end
+  if out[known.field] == nil or known.read == read_rules then out.words[#out.words + 1] = word end
   out[known.field] = set
 end
 

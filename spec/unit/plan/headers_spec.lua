@@ -44,7 +44,7 @@ describe("plan.headers.read", function()
     assert.same({ "m/a.sql", 2, 22, "a" }, { err.file, err.line, err.column, err.migration })
     assert.equal('there is no header "lock_timout"', err.message)
     assert.equal('did you mean "lock_timeout"?', err.hint)
-    assert.matches("there are isolate, lock_timeout=, no%-transaction, statement_timeout=",
+    assert.matches("there are allow=, isolate, lock_timeout=, no%-transaction, statement_timeout=",
       refusal("-- migrator: x").hint)
   end)
 
@@ -59,6 +59,16 @@ describe("plan.headers.read", function()
       assert.truthy(err.message:find(message, 1, true), text .. ": " .. err.message)
       assert.same({ 1, 2 }, { err.line, errors.exit_code(err) })
     end
+  end)
+
+  it("R56 takes rules that are allowed, by + and in several lines", function()
+    local found = read "-- migrator: allow=rewrite+scan-under-lock\n-- migrator: allow = unique-builds-index\nselect 1"
+    assert.same({ rewrite = true, ["scan-under-lock"] = true, ["unique-builds-index"] = true }, found.allow)
+    local err = refusal "-- migrator: allow=rewrite+scan-under-lok"
+    assert.equal('did you mean "scan-under-lock"?', err.hint)
+    assert.same({ 1, 14, 2 }, { err.line, err.column, errors.exit_code(err) })
+    assert.matches("the rules are add%-column%-not%-null, create%-index", refusal("-- migrator: allow=x").hint)
+    assert.matches("the rules are ", refusal("-- migrator: allow=rewrite+").hint)
   end)
 
   it("takes the same word twice", function()
