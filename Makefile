@@ -15,9 +15,21 @@ CFLAGS  ?= -O2 -g
 HARDEN  ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 LDHARDEN ?= -pie -Wl,-z,relro,-z,now
 ALL_CFLAGS = -std=c11 $(WARNINGS) $(CFLAGS) $(HARDEN) $(CPPFLAGS) -MMD -MP
+# libpq goes into the binary where the two archives that it needs are at hand (scripts/dev/bootstrap fetches them): the
+# shared one loads two dozen libraries at every start. LIBPQ=shared links that: it then gets its fixes without a build of ours.
+ARCHIVES := $(firstword $(foreach d,build/libpq /usr/lib/postgresql/15/lib,$(patsubst %/libpgcommon.a,%,$(wildcard $d/libpgcommon.a))))
+IS_15   := $(filter 15.%,$(shell $(PKG_CONFIG) --modversion libpq))
+LIBPQ   ?= $(if $(and $(ARCHIVES),$(IS_15)),inside,shared)
+ifeq ($(LIBPQ),inside)
+CPPFLAGS += -DMIG_LIBPQ_INSIDE
+PQ_INSIDE = $(BUILD)/obj/libpq.o
+PQ_LIBS  = $(PQ_INSIDE) -l:libgssapi_krb5.so.2 -lssl -lcrypto
+else
+PQ_LIBS  = $(shell $(PKG_CONFIG) --libs libpq libcrypto)
+endif
 # Lua and its C modules see one interpreter: ours, inside the binary, with its symbols exported.
 LIBS     = -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive -l:liblua5.4-cjson.a -l:libpg_query.a \
-           $(shell $(PKG_CONFIG) --libs libpq libcrypto) -lm -ldl -lpthread
+           $(PQ_LIBS) -lm -ldl -lpthread
 
 SOURCES := $(wildcard src/*.c src/*/*.c)
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/embedded.o
@@ -34,8 +46,16 @@ all: $(BUILD)/migrator ## build the program
 # A tool that failed half-way leaves nothing that looks made.
 .DELETE_ON_ERROR:
 
-$(BUILD)/migrator: $(OBJECTS) $(BUILD)/flags
+$(BUILD)/migrator: $(OBJECTS) $(PQ_INSIDE) $(BUILD)/flags
 	$(call say,LINK,$@) $(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) -rdynamic -o $@ $(OBJECTS) $(LIBS)
+
+# Of what is in it only the names that the shared library exports are seen outside: libpg_query has many of the others, too.
+$(BUILD)/obj/libpq.o: $(ARCHIVES)/libpgcommon.a $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,LD,$@) $(LD) -r -o $@ --wrap=scram_SaltedPassword --whole-archive $$($(CC) -print-file-name=libpq.a) \
+	  --no-whole-archive $(ARCHIVES)/libpgcommon.a $(ARCHIVES)/libpgport.a && \
+	  nm -D --defined-only $$($(CC) -print-file-name=libpq.so) | sed -n 's/.* \(PQ[^@]*\).*/\1/p' > $(BUILD)/libpq.names && \
+	  objcopy --keep-global-symbols=$(BUILD)/libpq.names $@
 
 # Objects depend on how they were built: changed flags build anew.
 .PHONY: force
@@ -157,8 +177,8 @@ test-drizzle: $(BUILD)/migrator ## the real drizzle-orm and drizzle-kit before, 
 test-servers: $(BUILD)/migrator ## PostgreSQL 13 to 18 (needs npm for all but the installed ones)
 	@BUILD=$(BUILD) scripts/dev/servers/run
 
-bench: $(BUILD)/migrator ## side by side with psql, drizzle-orm and dbmate (needs npm for the last two)
-	@BUILD=$(BUILD) scripts/bench/run
+bench: $(BUILD)/migrator ## side by side with the floor and with other tools (scripts/bench/setup installs them); BENCH=--help
+	@BUILD=$(BUILD) scripts/bench/run $(BENCH)
 
 .PHONY: install deb dist
 SHARE = $(DESTDIR)$(PREFIX)/share
