@@ -24,6 +24,10 @@ describe("a script", function()
   end)
 
   it("R139 never exits 0 for lack of memory", function()
+    if fs.read("/proc/self/maps"):find("libasan", 1, true) then
+      pending "the sanitizer's own memory does not fit into the limit"
+      return
+    end
     local dir = tmp.dir { ["s.lua"] = "local t = {} while true do t[#t + 1] = ('x'):rep(1e6) .. #t end" }
     local ran = process.run { cmd = { "sh", "-c", "ulimit -v 400000; exec \"$0\" s.lua", cli.program() }, cwd = dir }
     assert.is_true(ran.code ~= 0)
