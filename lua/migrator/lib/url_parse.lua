@@ -5,6 +5,7 @@ local text_of = require "migrator.lib.url_text"
 
 local M = {}
 
+local LONGEST_SCHEME = 12
 local EXAMPLE = "write postgresql://USER:PASSWORD@HOST:5432/DATABASE"
 
 local function refuse(why, hint)
@@ -44,7 +45,8 @@ local function refuse_scheme(text)
     refuse("two slashes must follow the scheme", EXAMPLE)
   end
   if text:find("^[%a][%w+.%-]*://") or low == "mysql" or low == "sqlite" then
-    refuse(("%q is not a PostgreSQL scheme"):format(scheme), EXAMPLE)
+    local tame = scheme:find("^%l+$") and #scheme <= LONGEST_SCHEME -- else it may be a password that slipped there
+    refuse(tame and ("%q is not a PostgreSQL scheme"):format(scheme) or "that is not a PostgreSQL scheme", EXAMPLE)
   end
 end
 
