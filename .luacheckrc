@@ -5,9 +5,9 @@ max_comment_line_length = 150 -- an annotation is one line
 self = false
 
 local script = { "db", "journal", "proxy", "process", "http", "json", "env", "log", "fs", "git", "clock", "url", "ci", "seed",
-  "pipeline", "steps", "policy", "confirm", "mask", "arg" }
+  "pipeline", "rls", "secrets", "gcp", "steps", "policy", "confirm", "mask", "arg" }
 
-files["spec"] = { std = "+busted", globals = { "arg", "db", "as_role" } }
+files["spec"] = { std = "+busted", globals = { "arg", "db", "as_role", "rls" } }
 files["lua/meta"] = { ignore = { "212", "221", "241" } }
 files["lua/meta/globals.lua"] = { globals = script }
 files["lua/meta/pipeline.lua"] = { globals = { "pipeline" } }

@@ -64,6 +64,7 @@ function ci.summary(markdown) end
 ---ci.foreign(function(write) write(fs.read "proxy.log") end)
 ---```
 ---@param print_it fun(write: fun(text: string))
-function ci.foreign(print_it) end
+---@param write? fun(text: string) where to, instead of standard output
+function ci.foreign(print_it, write) end
 
 return ci

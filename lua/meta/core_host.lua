@@ -57,4 +57,7 @@ function host.signal() end
 ---@return string?
 function host.program() end
 
+---Keeps our memory out of core dumps, and from everybody but root. Programs that we start are as ever.
+function host.seal() end
+
 return host

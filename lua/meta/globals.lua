@@ -58,9 +58,21 @@ git = {}
 ---@type migrator.seed
 seed = {}
 
+---Secrets, from where they are kept.
+---@type migrator.secrets
+secrets = {}
+
+---Google Cloud: who we are there.
+---@type migrator.gcp
+gcp = {}
+
 ---The ready-made steps.
 ---@type migrator.steps
 steps = {}
+
+---Row-level security.
+---@type migrator.rls
+rls = {}
 
 ---Facts in, a decision out.
 ---@type migrator.policy

@@ -8,7 +8,21 @@ local proxy = {}
 ---@field url? string asked by GET; 200 is ready
 ---@field every? number seconds between two looks, 1
 ---@field timeout? number seconds in all, 30
----@field probe? fun(deadline: number): boolean?, string? asked after the URL; nil and a reason is "not yet"
+---@field log? string a text that its log holds once it is ready
+---@field port? integer it listens there once it is ready
+---@field probe? fun(deadline: number): boolean?, string? asked last; nil and a reason is "not yet"
+
+---Why a proxy fails, recognised in its log. `{1}` in the texts is the pattern's first capture.
+---@class (exact) migrator.ProxyCause
+---@field name string
+---@field patterns string[] Lua patterns, each for one line
+---@field why string
+---@field hint? string
+---@field passing? boolean may be over by itself, so that waiting goes on
+---@field config? boolean the options are wrong: exit code 2, not 4
+
+---@class (exact) migrator.ProxyReason: migrator.ProxyCause
+---@field line string the line of the log that says so
 
 ---@class (exact) migrator.ProxyOptions
 ---@field cmd (string|number)[] program and arguments, no shell
@@ -22,6 +36,7 @@ local proxy = {}
 ---@field grace? number seconds between the stop signal and SIGKILL, 3
 ---@field name? string for messages
 ---@field stop_signal? string "TERM"
+---@field causes? migrator.ProxyCause[] looked through before those that every program has
 
 ---Starts a program and watches it; it is not waited for.
 ---Raises `proxy` when a port is taken by somebody else or the program cannot be started.
@@ -61,6 +76,11 @@ function Proxy:pid() end
 ---@return migrator.Status? status nil while it runs
 function Proxy:status() end
 
+---Waits for its end.
+---@param deadline number
+---@return migrator.Status? status nil while it runs
+function Proxy:try_wait(deadline) end
+
 ---The last lines of this run's log.
 ---@param count? integer 20
 ---@return string? lines nil when there is no log
@@ -69,6 +89,15 @@ function Proxy:log_tail(count) end
 ---All of this run's log.
 ---@return string? text nil when there is no log
 function Proxy:log_text() end
+
+---Why it failed, as far as its log can be understood.
+---@return migrator.ProxyReason? reason
+function Proxy:reason() end
+
+---How it ended and why, in one sentence.
+---@return string? sentence nil while it runs
+---@return migrator.ProxyReason? reason
+function Proxy:epitaph() end
 
 ---Writes this run's log line by line, or `No proxy log found`.
 ---@param write fun(line: string)

@@ -116,14 +116,14 @@ local function percent_encode(text)
   return (text:gsub("[^%w%-%._~]", function(c) return ("%%%02X"):format(c:byte()) end))
 end
 
----Tells the runner to hide a value: each of its lines, plain and percent-encoded. Only GitHub can; elsewhere nothing is
----printed, as the line itself would be the leak.
+---Tells the runner to hide a value: each of its lines, plain and percent-encoded, and what else `mask` looks for. Only
+---GitHub can; elsewhere nothing is printed, as the line itself would be the leak.
 ---@param value string
 function M.mask(value)
   if M.provider() ~= "github" then return end
   local said = {}
   local function say(text)
-    if text ~= "" and not said[text] then
+    if text ~= "" and not said[text] and not text:find("[\r\n]") then
       said[text] = true
       io_of.write("::add-mask::" .. escape_data(text) .. "\n")
     end
@@ -133,6 +133,7 @@ function M.mask(value)
     say(percent_encode(line))
   end
   if value:find("[\r\n]") then say(percent_encode(value)) end
+  for _, form in ipairs(mask.forms(value)) do say(form) end
 end
 
 local function random_token()
@@ -194,19 +195,21 @@ end
 ---Prints text that is not ours, with the runner's commands switched off around it; a fresh random token each time, so
 ---that the text cannot switch them on again. They come on again even if `print_it` fails.
 ---@param print_it fun(write: fun(text: string))
-function M.foreign(print_it)
+---@param write? fun(text: string) where to, instead of standard output
+function M.foreign(print_it, write)
+  write = write or io_of.write
   if M.provider() ~= "github" then
-    print_it(io_of.write)
+    print_it(write)
     return
   end
   local token, at_line_start = random_token(), true
-  io_of.write("::stop-commands::" .. token .. "\n")
+  write("::stop-commands::" .. token .. "\n")
   local ok, err = pcall(print_it, function(text)
     if text == "" then return end
     at_line_start = text:sub(-1) == "\n"
-    io_of.write(text)
+    write(text)
   end)
-  io_of.write((at_line_start and "" or "\n") .. "::" .. token .. "::\n")
+  write((at_line_start and "" or "\n") .. "::" .. token .. "::\n")
   if not ok then error(err, 0) end
 end
 

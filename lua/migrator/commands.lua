@@ -21,6 +21,9 @@ M.list = {
     { name = "sql", kind = "flag", help = "print one script for psql instead" },
     { name = "check", kind = "flag", help = "exit 10 when something is pending" } } },
   { name = "verify", summary = "the independent check: another reader, another connection" },
+  { name = "gate", summary = "exit 0 only if the database has what this checkout's code needs", options = {
+    { name = "require", kind = "string", metavar = "TAG",
+      help = "it and all before it must be applied (default: the newest)" } } },
   { name = "seed", summary = "run the seed tiers that the environment allows", arguments = {
     { name = "tier", help = "only these tiers", args = "*" } }, options = {
     { name = "prove", kind = "flag", help = "run each idempotent tier twice in a throw-away database and compare" },
@@ -30,7 +33,9 @@ M.list = {
   { name = "new", summary = "make a hand-written migration: file and journal entry", arguments = {
     { name = "name", help = "words for its tag" } } },
   { name = "baseline", summary = "mark migrations as applied without running them", arguments = {
-    { name = "tag", help = "up to and with this one, or `all`" } }, options = { CONFIRM } },
+    { name = "tag", help = "up to and with this one, or `all`", args = "?" } }, options = {
+    { name = "environment", kind = "string", metavar = "NAME",
+      help = "mark the database itself: it is production, staging, development or test" }, CONFIRM } },
   { name = "repair", summary = "rewrite tracking rows on purpose", options = {
     { name = "accept", kind = "string", metavar = "TAG", help = "record the edited file's hash" },
     { name = "restamp", kind = "string", metavar = "TAG",

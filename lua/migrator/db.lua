@@ -20,7 +20,8 @@ local Conn = core.conn
 local RETRY = { ["57P03"] = true, ["53300"] = true }
 local ADVICE = {
   ["57P03"] = "the server is starting up or shutting down",
-  ["08P01"] = "a transaction pooler may be in between: connect to the server itself",
+  ["08P01"] = "a pooler is in between: connect to the server itself (a session pooler may pass with "
+    .. "ignore_startup_parameters = options)",
 }
 
 local function advise(err)

@@ -5,11 +5,15 @@ local apply = lazy.require "migrator.apply"
 local clock = require "migrator.core.clock"
 local config_module = require "migrator.config"
 local db = require "migrator.db"
+local deployed = lazy.require "migrator.deployed"
 local errors = require "migrator.error"
 local facts = lazy.require "migrator.plan.facts"
 local host = require "migrator.core.host"
 local journal = lazy.require "migrator.journal"
+local marker = lazy.require "migrator.marker"
+local phase = lazy.require "migrator.plan.phase"
 local plan = lazy.require "migrator.plan"
+local repeatable = lazy.require "migrator.repeatable"
 local retry = lazy.require "migrator.policy.retry"
 local segments = lazy.require "migrator.plan.segments"
 local server = lazy.require "migrator.server"
@@ -82,7 +86,8 @@ end
 
 ---Connects and takes the first look. With opts.lock the run lock is ours when it returns.
 ---@param config migrator.Config
----@param opts { lock?: boolean, emit?: function, deadline?: number, conn?: migrator.Conn, take?: function }
+---@param opts { lock?: boolean, unmarked?: boolean, emit?: function, deadline?: number, conn?: migrator.Conn,
+---  take?: function } unmarked: whatever the database says of itself
 ---@return migrator.Session
 function M.open(config, opts)
   local emit = opts.emit or function() end
@@ -91,6 +96,7 @@ function M.open(config, opts)
   local ok, err = pcall(function()
     session.state, session.rows = server.look(conn, session.tracking, opts.lock or false)
     if not opts.lock then return end
+    if session.state.marker and not opts.unmarked then marker.check(config, session.state) end
     local notice = server.check(session.state, conn, function() return M.connect(config, opts.deadline) end)
     if notice then -- what was read before the lock was ours may be old
       emit("warning", { message = notice })
@@ -175,7 +181,7 @@ end
 
 ---The script's last word before anything changes: the run lock is held, what is pending is known.
 local function call_before(policy, found, session)
-  if not policy or not policy.before or #found.pending == 0 then return end
+  if not policy.before then return end
   local tags = {}
   for i, entry in ipairs(found.pending) do tags[i] = entry.tag end
   policy.before { pending = tags, database = session.state.database, user = session.state.user,
@@ -189,14 +195,36 @@ local function check_attended(config)
     hint = "migrations belong into the deploy, not into an application's start; CI=true says that this is the deploy" })
 end
 
+---Behind the last commit: what is said of it, and the scripts outside the journal, which may need what it made.
+local function finish(config, result, session, scripts, emit, deadline)
+  if result.outcome.failed then return end
+  if config.rehearse then return emit("rehearsed", { count = result.outcome.rehearsed or 0 }) end
+  emit("done", { applied = #result.outcome.applied, expected = result.plan.expected })
+  if not scripts then return end
+  result.repeatable = repeatable.run(scripts, session, emit, { deadline = deadline,
+    retry = retry.lock { tries = config.tries } })
+end
+
+---What an error leaves behind, and what is to be done.
+local function explain(result, err)
+  result.error = err
+  if not result.outcome then return advise_lost(err, "nothing was changed: run again") end
+  advise_lost(err, "what was applied stays: run again, the rest is still to do")
+  err.state = state_of(result.plan, result.outcome)
+  if err.resume then
+    err.state = err.state .. ("; its first %d of %d statements stay, the next run goes on behind them")
+      :format(err.resume.statement - 1, err.resume.of)
+  end
+end
+
 ---Everything of `migrate`. Always returns; the failure, if there was one, is in the result.
 ---@param config migrator.Config
 ---@param emit fun(name: string, data: table)
----@param opts? { conn?: migrator.Conn, deadline?: number, policy?: { retry?: function, victims?: function } }
+---@param opts? { conn?: migrator.Conn, deadline?: number, policy?: migrator.RunPolicy }
 ---@return { plan?: migrator.Plan, outcome?: migrator.Outcome, error?: migrator.Error, server?: table }
 function M.migrate(config, emit, opts)
   opts = opts or {}
-  local result = { started = clock.now() }
+  local result, policy = { started = clock.now() }, opts.policy or {}
   local before = opts.conn and opts.conn:round_trips() or 0
   local session
   local ok, err = pcall(function()
@@ -204,37 +232,31 @@ function M.migrate(config, emit, opts)
     local how = { lock = true, emit = emit, deadline = opts.deadline, conn = opts.conn,
       take = connect_later(config, opts) }
     local entries = M.journal(config)
+    local scripts = config.repeatable and repeatable.load(config.repeatable)
     session = M.open_for(entries, config, how)
     result.server = session.state
+    if policy.look then policy.look(session) end
     local found = M.plan(config, entries, session)
     result.plan = found
     emit("state", { applied = found.applied, expected = found.expected, pending = #found.pending })
     for _, finding in ipairs(found.findings) do emit("finding", finding) end
     M.refuse(found)
-    call_before(opts.policy, found, session)
+    if #found.pending > 0 then
+      phase.check(found, function() return deployed.ask(config, policy.deployed, session, opts.deadline) end)
+      call_before(policy, found, session)
+    end
     emit("begin", { total = #found.pending })
     result.outcome = M.apply(config, found, session, emit, opts.policy, opts.deadline)
+    finish(config, result, session, scripts, emit, opts.deadline)
   end)
   if session then
     result.round_trips = session.conn:round_trips() - before
     M.release(session, opts.conn)
   end
   if not ok then
-    result.error = errors.wrap(err, "internal")
-    advise_lost(result.error, "nothing was changed: run again")
+    explain(result, errors.wrap(err, "internal"))
   elseif result.outcome.failed then
-    result.error = result.outcome.failed.error
-    advise_lost(result.error, "what was applied stays: run again, the rest is still to do")
-    result.error.state = state_of(result.plan, result.outcome)
-    if result.error.resume then
-      result.error.state = result.error.state
-        .. ("; its first %d of %d statements stay, the next run goes on behind them")
-        :format(result.error.resume.statement - 1, result.error.resume.of)
-    end
-  elseif config.rehearse then
-    emit("rehearsed", { count = result.outcome.rehearsed or 0 })
-  else
-    emit("done", { applied = #result.outcome.applied, expected = result.plan.expected })
+    explain(result, result.outcome.failed.error)
   end
   result.elapsed = clock.now() - result.started
   return result

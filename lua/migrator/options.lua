@@ -13,7 +13,8 @@ local M = {}
 ---@field cli? false not on the command line
 ---@field file? false not in migrator.config.lua
 
-local DB = { "migrate", "status", "plan", "verify", "seed", "reset", "baseline", "repair", "doctor", "test", "run" }
+local DB = { "migrate", "status", "plan", "verify", "gate", "seed", "reset", "baseline", "repair", "doctor", "test",
+  "run" }
 local RUN = { "migrate", "reset", "run" }
 
 M.list = {
@@ -65,12 +66,16 @@ M.list = {
   { name = "baseline", kind = "choice", default = "refuse", choices = { "refuse", "run" },
     commands = { "migrate", "plan", "reset", "run" },
     help = "what to do about a first file whose tables exist already (refuse)" },
+  { name = "deployed", kind = "string", metavar = "WHERE", commands = RUN,
+    help = "newest migration that the running code knows: a tag, file:PATH, table:TABLE.COLUMN or an address" },
   { name = "attended", kind = "flag", default = false, commands = RUN,
     help = "refuse where there is neither CI nor a terminal, as when an application starts" },
   { name = "rehearse", kind = "flag", default = false, file = false, commands = { "migrate" },
     help = "run everything that is pending, then roll it back" },
   { name = "orphans", kind = "choice", default = "forgotten", choices = { "forgotten", "refuse", "allow" },
     help = "which files without a journal entry to refuse: those that look forgotten, all, none (forgotten)" },
+  { name = "repeatable", kind = "string", metavar = "DIR", commands = { "migrate", "status", "reset", "run", "test" },
+    help = "folder of SQL scripts that run behind the migrations whenever their text changes (default: none)" },
   { name = "seeds", kind = "string", default = "seeds", metavar = "DIR", commands = { "seed", "reset", "run", "test" },
     help = "folder of the seed tiers (seeds)" },
   { name = "environment_variable", kind = "string", default = "NODE_ENV", metavar = "NAME", cli = false,

@@ -8,6 +8,7 @@ local closed = require "migrator.lib.closed"
 local db = require "migrator.db"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
+local lazy = require "migrator.lib.lazy"
 local http = require "migrator.core.http"
 local journal = require "migrator.journal"
 local mask = require "migrator.lib.mask"
@@ -15,11 +16,15 @@ local pipeline = require "migrator.pipeline"
 local policy = require "migrator.policy"
 local process = require "migrator.core.process"
 local proxy = require "migrator.proxy"
+local rls_globals = require "migrator.rls.globals"
 local sandbox = require "migrator.sandbox"
 local seeds = require "migrator.seed"
 local sink_module = require "migrator.sink"
 local steps = require "migrator.steps"
 local url = require "migrator.lib.url"
+
+local gcp = lazy.require "migrator.gcp"
+local secrets = lazy.require "migrator.secrets"
 
 local M = {}
 
@@ -77,6 +82,7 @@ local function make_db(config, run)
     end, "db." .. name, 1)
   end
   out.transaction = M.transaction(function(...) return conn():transaction(...) end)
+  run.session = function(given) return rawequal(given, out) and conn() or given end
   out.identity = blame.guard(function()
     local session = conn()
     local found = session:row([[select current_database() as database, current_user::text as user,
@@ -88,6 +94,30 @@ local function make_db(config, run)
     return found
   end)
   return out
+end
+
+local function make_secrets(config, sink, run)
+  local function get(reference, given)
+    local value, info = secrets.get(reference, { environment = config.environment, deadline = run.deadline,
+      given = given, note = function(text) sink:diagnostic("info", "secret: " .. text) end })
+    return value, info.version
+  end
+  return closed("secrets", { get = blame.guard(get, "secrets.get"),
+    scheme = blame.guard(function(...) return secrets.scheme(...) end, "secrets.scheme") })
+end
+
+local function make_gcp(config, sink, run)
+  local function options(given)
+    local out = { environment = config.environment, deadline = run.deadline,
+      note = function(text) sink:diagnostic("info", text) end }
+    for name, value in pairs(given or {}) do out[name] = value end
+    return out
+  end
+  return closed("gcp", { source = blame.guard(function(given) return gcp.source(options(given)) end, "gcp.source"),
+    use = blame.guard(function(source) return gcp.use(source) end, "gcp.use"),
+    token = blame.guard(function(deadline)
+      return gcp.current(options()):token(deadline or run.deadline)
+    end, "gcp.token") })
 end
 
 local function make_log(sink)
@@ -122,12 +152,18 @@ end
 ---@param run { conn?: migrator.Conn, deadline?: number, args?: string[], path?: string }
 ---@return table<string, any>
 function M.globals(config, sink, run)
+  local script_db = make_db(config, run)
+  if sink.json_mode then -- standard output is a document then; the runner reads the other one as well
+    ci.use { write = function(text) require("migrator.core.host").write("stderr", text) end }
+  end
   return {
-    db = make_db(config, run), journal = journal, proxy = proxy, process = blame.guard_all(process, "process"),
+    db = script_db, rls = rls_globals(run.session), journal = journal, proxy = proxy,
+    process = blame.guard_all(process, "process"),
     http = blame.guard_all(http, "http"),
     json = { encode = sink_module.encode, decode = cjson.decode, null = cjson.null, array = sink_module.array },
     env = make_env(config), log = make_log(sink), fs = blame.guard_all(core_fs, "fs"),
     clock = clock, url = url, ci = ci,
+    secrets = make_secrets(config, sink, run), gcp = make_gcp(config, sink, run),
     git = { changed = require("migrator.changes").detect }, seed = make_seed(config, sink, run),
     pipeline = blame.guard(pipeline.make, "pipeline"), steps = closed("steps", blame.guard_all(steps, "steps")),
     policy = policy, confirm = blame.guard_all(make_confirm(), "confirm"), mask = mask.add, arg = run.args or {},

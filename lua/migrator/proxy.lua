@@ -1,7 +1,9 @@
 ---A program that the run needs beside it, watched: its ports are ours, it is ready before we go on, its exit is
 ---noticed at once, and it ends with us. The types of the options are in lua/meta/proxy.lua.
+local causes = require "migrator.proxies.causes"
 local clock = require "migrator.core.clock"
 local errors = require "migrator.error"
+local holder = require "migrator.proxies.holder"
 local http = require "migrator.core.http"
 local process = require "migrator.core.process"
 
@@ -15,12 +17,15 @@ local DEFAULTS = { log = "proxy.log", grace = 3 }
 local READY = { every = 1, timeout = 30 }
 -- One probe may not eat the whole budget: an endpoint that accepts and never answers is asked again.
 local PROBE_SECONDS = 2
+-- What was only just started is there in a moment; `every` is for what takes longer.
+local FIRST_PAUSE = 0.05
 
 local OPTIONS = {
   cmd = "table", log = "string", append = "boolean", cwd = "string", env = "table", user = "string", ready = "table",
-  ports = "table", grace = "number", name = "string", stop_signal = "string",
+  ports = "table", grace = "number", name = "string", stop_signal = "string", causes = "table",
 }
-local READY_OPTIONS = { url = "string", every = "number", timeout = "number", probe = "function" }
+local READY_OPTIONS = { url = "string", every = "number", timeout = "number", probe = "function", log = "string",
+  port = "number" }
 
 local Proxy = {}
 Proxy.__index = Proxy
@@ -60,9 +65,11 @@ local function check_ports(name, options)
   ports[#ports + 1] = options.ready and options.ready.url and port_of(options.ready.url)
   for _, port in ipairs(ports) do
     if not http.port_free(port) then
+      local who = holder.find(port)
       errors.raise("proxy", {
-        message = ("cannot start %s: port %d is in use by another program"):format(name, port),
-        hint = ("stop that program (ss -ltnp 'sport = :%d' names it), or choose another port"):format(port),
+        message = ("cannot start %s: port %d is in use by %s"):format(name, port, who or "another program"),
+        hint = (who and "stop that program, or choose another port"
+          or "stop that program (`ss -ltnp 'sport = :%d'` as root names it), or choose another port"):format(port),
       })
     end
   end
@@ -88,7 +95,7 @@ function M.start(options)
     if not errors.is(child, "script") then error(child, 0) end
     errors.raise("proxy", { message = name .. ": " .. child.message, hint = child.hint, cause = child })
   end
-  return setmetatable({ name = name, child = child, ready = options.ready or {},
+  return setmetatable({ name = name, child = child, ready = options.ready or {}, causes = options.causes,
     log = options.log or DEFAULTS.log }, Proxy)
 end
 
@@ -117,6 +124,11 @@ function Proxy:pid() return self.child:pid() end
 ---@return {code: integer, signal: string?}? status nil while it runs
 function Proxy:status() return self.child:status() end
 
+---Waits for its end.
+---@param deadline number
+---@return {code: integer, signal: string?}? status nil while it runs
+function Proxy:try_wait(deadline) return self.child:try_wait(deadline) end
+
 ---The last lines of this run's log.
 ---@param count? integer 20
 ---@return string? lines nil when there is no log
@@ -133,21 +145,37 @@ function Proxy:log_text() return self.child:log_tail(ALL) end
 ---@param write fun(line: string)
 function Proxy:dump(write) M.dump(self, write) end
 
+---Why it failed, as far as its log can be understood.
+---@return migrator.ProxyReason? reason
+function Proxy:reason() return causes.recognise(self.child:log_tail(TAIL_BYTES), self.causes) end
+
+---How it ended and why, in one sentence; nil while it runs.
+---@return string? sentence
+---@return migrator.ProxyReason? reason
+function Proxy:epitaph()
+  local status = self.child:status()
+  if not status then return nil end
+  local reason = self:reason()
+  return ("%s %s"):format(self.name, describe(status)) .. (reason and ": " .. reason.why or ""), reason
+end
+
 local function raise_exit(self, status, cause)
-  local tail = self:log_tail(DETAIL_LINES)
-  errors.raise("proxy", {
-    message = ("%s %s before it was ready"):format(self.name, describe(status)),
-    detail = tail ~= "" and tail or nil,
-    hint = tail == "" and "it wrote nothing to its log" or "its log, above, says why",
-    cause = cause,
+  local tail, reason = self:log_tail(DETAIL_LINES), self:reason()
+  errors.raise(reason and reason.config and "config" or "proxy", {
+    message = ("%s %s before it was ready%s"):format(self.name, describe(status), reason and ": " .. reason.why or ""),
+    detail = reason and reason.line or tail ~= "" and tail or nil,
+    hint = reason and reason.hint or tail == "" and "it wrote nothing to its log" or "its log, above, says why",
+    reason = reason and reason.name, cause = cause,
   })
 end
 
-local function raise_late(self, started, reason)
-  local tail = self:log_tail(DETAIL_LINES)
+local function raise_late(self, started, said)
+  local tail, reason = self:log_tail(DETAIL_LINES), self:reason()
   errors.raise("timeout", {
-    message = ("%s was not ready after %.3g s: %s"):format(self.name, clock.now() - started, reason),
-    detail = tail ~= "" and tail or nil,
+    message = ("%s was not ready after %.3g s: %s%s"):format(self.name, clock.now() - started, said,
+      reason and "; " .. reason.why or ""),
+    detail = reason and reason.line or tail ~= "" and tail or nil,
+    hint = reason and reason.hint, reason = reason and reason.name,
   })
 end
 
@@ -162,6 +190,13 @@ local function probe(self, deadline)
       return nil, ("it answered %d %s"):format(response.status, said)
     end
     if not self.child:alive() then return nil, "it is gone" end
+  end
+  if ready.log and not (self:log_text() or ""):find(ready.log, 1, true) then
+    return nil, ("its log does not say %q yet"):format(ready.log)
+  end
+  -- It was free before, so who listens now is our child; nobody connects, as that would reach the database.
+  if ready.port and http.port_free(math.tointeger(ready.port)) then
+    return nil, ("it does not listen on port %d yet"):format(ready.port)
   end
   if ready.probe then
     local ok, why = ready.probe(deadline)
@@ -179,6 +214,7 @@ function Proxy:wait_ready(deadline)
   local every = ready.every or READY.every
   local last = started + (ready.timeout or READY.timeout)
   local reason
+  local pause = math.min(every, FIRST_PAUSE)
   if deadline and deadline < last then last = deadline end
   repeat
     local status = self.child:status()
@@ -189,7 +225,8 @@ function Proxy:wait_ready(deadline)
     if status then raise_exit(self, status, not ran and ok or nil) end
     if ok then return self end
     if not reason or clock.now() < last then reason = why end -- a probe cut short by the deadline says only that
-    self.child:try_wait(math.min(last, clock.now() + every)) -- sleeps, but not through its exit
+    self.child:try_wait(math.min(last, clock.now() + pause)) -- sleeps, but not through its exit
+    pause = math.min(every, pause * 2)
   until clock.now() >= last
   local status = self.child:status()
   if status then raise_exit(self, status) end

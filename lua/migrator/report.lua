@@ -70,6 +70,12 @@ function M.migrate(result, describe)
       if applied[entry.tag] then entry.state = "applied" end
     end
   end
+  if result.repeatable then
+    out.repeatable = array {}
+    for i, item in ipairs(result.repeatable.ran) do
+      out.repeatable[i] = { path = item.path, state = item.state, duration_ms = ms(item.elapsed) }
+    end
+  end
   out.failed = result.error and describe(result.error) or nil
   out.duration_ms = ms(result.elapsed)
   out.round_trips = result.round_trips

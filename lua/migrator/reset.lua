@@ -2,6 +2,7 @@
 ---phrase that names the target; and only when all that comes after has been checked.
 local errors = require "migrator.error"
 local gate = require "migrator.seed.gate"
+local marker = require "migrator.marker"
 local sql = require "migrator.core.sql"
 local values = require "migrator.seed.values"
 
@@ -19,6 +20,8 @@ end
 ---@param conn migrator.Conn
 ---@param given string|nil --confirm
 function M.check_target(config, conn, given)
+  local mark = marker.find(conn)
+  marker.check(config, { marker = mark and mark.name })
   local environment = gate.environment(config)
   local stranger = gate.find_stranger(config, conn)
   if stranger then
@@ -190,10 +193,11 @@ function M.drop(conn, schemas, entries)
   conn:transaction(function()
     conn:exec("set local client_min_messages = warning")
     local before = conn:exec(OUTSIDE, list)
-    local kept = remember(conn, table.concat(texts, "\n"), list)
+    local kept, mark = remember(conn, table.concat(texts, "\n"), list), marker.find(conn)
     for _, schema in ipairs(schemas) do conn:exec(("drop schema %s cascade"):format(sql.quote_ident(schema.name))) end
     check_outside(conn, before, list)
     recreate(conn, kept)
+    if mark then marker.write(conn, mark) end
   end)
 end
 

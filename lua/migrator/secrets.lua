@@ -1,8 +1,137 @@
----What must never be printed, found where it comes in.
+---Secrets: fetched from where they are kept, and hidden in everything that is printed. A reference is `scheme:rest`;
+---each scheme is a function, and scripts add their own.
+local errors = require "migrator.error"
+local host = require "migrator.core.host"
+local lazy = require "migrator.lib.lazy"
 local mask = require "migrator.lib.mask"
 local url = require "migrator.lib.url"
 
+local ci = lazy.require "migrator.ci"
+local suggest = lazy.require "migrator.lib.suggest"
+
 local M = {}
+
+local LIMIT = 65536
+
+---@class migrator.SecretContext
+---@field environment table<string, string>
+---@field deadline? number
+---@field note fun(text: string) a line for people
+---@field given table<string, any> what the caller of `secrets.get` said beside the reference
+
+local SCHEMES, OWN = {}, {}
+
+function SCHEMES.env(name, ctx)
+  local value = ctx.environment[name]
+  if value and value ~= "" then return value end
+  local on_github = ctx.environment.GITHUB_ACTIONS == "true"
+  errors.raise("config", { message = ("the environment variable %s is %s"):format(name, value and "empty" or "not set"),
+    hint = on_github and ("give it to the step: `env: %s: ${{ secrets.%s }}`"):format(name, name)
+      or ("set %s in the environment or in .env"):format(name) })
+end
+
+function SCHEMES.file(path) return require("migrator.core.fs").read(path, LIMIT) end
+
+function SCHEMES.cmd(line, ctx)
+  local cmd = {}
+  for word in line:gmatch("%S+") do cmd[#cmd + 1] = word end
+  local result = require("migrator.core.process").run { cmd = cmd, stdout = "capture", stderr = "inherit",
+    deadline = ctx.deadline }
+  if result.code ~= 0 then
+    errors.raise("config", { message = ("%s exited with %s"):format(cmd[1], result.code
+      or ("signal " .. tostring(result.signal))) })
+  end
+  return result.stdout
+end
+
+function SCHEMES.sm(rest, ctx) return require("migrator.secrets.sm")(rest, ctx) end
+
+function SCHEMES.vault(rest, ctx) return require("migrator.secrets.vault")(rest, ctx) end
+
+local function names()
+  local out = {}
+  for name in pairs(SCHEMES) do out[#out + 1] = name end
+  table.sort(out)
+  return out
+end
+
+---Adds a scheme, so that `secrets.get "name:…"` and `steps.secret { from = "name:…" }` ask this function. One that is
+---there already is replaced, but not those that come with the program.
+---@param name string
+---@param fetch fun(rest: string, ctx: migrator.SecretContext): string, string?
+function M.scheme(name, fetch)
+  if type(name) ~= "string" or not name:find("^%l[%l%d_-]*$") then
+    error("bad argument #1 to 'secrets.scheme' (a word in lower case expected)", 2)
+  end
+  if type(fetch) ~= "function" then
+    error(("bad argument #2 to 'secrets.scheme' (function expected, got %s)"):format(type(fetch)), 2)
+  end
+  if SCHEMES[name] and not OWN[name] then
+    errors.raise("script", { message = ("secrets.scheme: %q comes with the program"):format(name) })
+  end
+  SCHEMES[name], OWN[name] = fetch, true
+end
+
+---The scheme and the rest of a reference, or nil and what is wrong with it. Nothing is fetched. A reference may itself
+---be a secret that stands in the wrong place, so no message quotes more than its scheme.
+---@param reference string
+---@return string? scheme
+---@return string rest or the reason
+---@return string? hint
+function M.parse(reference)
+  if reference:find("^projects/") then return "sm", reference end
+  local scheme, rest = reference:match("^(%l[%l%d_-]*):(.+)$")
+  if not scheme then return nil, "a secret is named as scheme:rest", "env:NAME, file:PATH, sm://PROJECT/NAME, …" end
+  if SCHEMES[scheme] then return scheme, (rest:gsub("^//", "")) end
+  return nil, ("there is no scheme %q for secrets"):format(scheme), suggest.hint(scheme, names())
+    or "there is: " .. table.concat(names(), ", ")
+end
+
+---Hides a secret in all that is printed from now on, on GitHub by its runner as well: as it is, each of its lines, its
+---encoded forms, and the password alone when it is a URL.
+---@param value string
+function M.hush(value)
+  host.seal()
+  mask.add(value)
+  ci.mask(value)
+  local ok, words = pcall(url.conninfo, value)
+  local password = ok and words.password or value:match("^%a[%w+.-]*://[^/?#@:]*:([^/?#@]+)@")
+  if password and #password > 0 then
+    mask.add(password)
+    ci.mask(password)
+  end
+end
+
+local function make_context(ctx)
+  ctx = ctx or {}
+  return { environment = ctx.environment or host.environment(), deadline = ctx.deadline,
+    note = ctx.note or function() end, given = ctx.given or {} }
+end
+
+---Fetches a secret, and hides it.
+---Raises `script` for a reference that is none, what the scheme raises, and `config` when the secret is empty.
+---@param reference string
+---@param ctx? table environment, deadline, note, given
+---@return string value without the line end that editors and `echo` put behind it
+---@return { from: string, version?: string } info
+function M.get(reference, ctx)
+  if type(reference) ~= "string" then error("bad argument #1 to 'secrets.get' (string expected)", 2) end
+  local scheme, rest, hint = M.parse(reference)
+  if not scheme then errors.raise("script", { message = "secrets: " .. rest, hint = hint }) end
+  ctx = make_context(ctx)
+  local value, version = SCHEMES[scheme](rest, ctx)
+  if type(value) ~= "string" then
+    errors.raise("script", { message = ("the scheme %q gave a %s, not a string"):format(scheme, type(value)) })
+  end
+  M.hush(value)
+  local name = scheme == "cmd" and "cmd:" .. rest:match("^%S+") or reference
+  if value:find("[\r\n]$") then
+    value = value:gsub("\r?\n$", ""):gsub("\r$", "")
+    ctx.note("a newline at its end was taken off")
+  end
+  if value == "" then errors.raise("config", { message = ("the secret %s is empty"):format(name) }) end
+  return value, { from = name, version = version and tostring(version) or nil }
+end
 
 ---Hides the password of a URL or conninfo text.
 ---@param text string|nil

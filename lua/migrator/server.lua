@@ -20,10 +20,22 @@ case when pg_catalog.current_setting('client_connection_check_interval', true) =
     and pg_catalog.version() ~ 'linux' then
   pg_catalog.set_config('client_connection_check_interval', '2s', false) end]]
 
+-- A query cannot name a table that may not be there, but a function can be given one as text. The marker stands before
+-- the lock, so that an error of its own leaves no lock behind. A view would run what somebody else wrote: only a table
+-- is one.
+local MARKER = [[case when 'environment' = any(ours) then
+    pg_catalog.query_to_xml('select name from migrator.environment', false, false, '')::text end as marker,]]
+
+-- Our tables, as the catalog has them: to_regclass fails for who has no right on the schema.
+local OURS = [[
+from (select array(select c.relname::text
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = 'migrator' and c.relkind = 'r') as ours) one]]
+
 -- $1 our idea of the backend's pid: behind a pooler it is another, and then no session lock may be taken. $2 the lock's
 -- key, $3 the tracking table, $4 whether to take the lock.
-local STATE = [[
-select pg_catalog.pg_backend_pid() as pid, pg_catalog.pg_is_in_recovery() as standby,
+local STATE = "select " .. MARKER .. [[
+  pg_catalog.pg_backend_pid() as pid, pg_catalog.pg_is_in_recovery() as standby,
   pg_catalog.current_setting('transaction_read_only') = 'on' as read_only,
   pg_catalog.current_setting('lock_timeout') as lock_timeout,
   pg_catalog.current_setting('max_locks_per_transaction')::int4 as max_locks,
@@ -34,13 +46,13 @@ select pg_catalog.pg_backend_pid() as pid, pg_catalog.pg_is_in_recovery() as sta
   pg_catalog.current_database() as database, current_user::text as user,
   pg_catalog.to_regclass($3) is not null as tracked,
   exists (select 1 from pg_catalog.pg_namespace where nspname = $5) as has_schema,
-  pg_catalog.to_regclass('migrator.progress') is not null as has_progress,
+  'progress' = any(ours) as has_progress,
   case when pg_catalog.to_regclass($3) is null then exists (select 1 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'migrator', $5)) end as has_tables,
   case when $4::boolean and pg_catalog.pg_backend_pid() = $1::int4
     then pg_catalog.pg_try_advisory_lock($2::int8) end as locked,
   case when $4::boolean and pg_catalog.pg_backend_pid() = $1::int4 then array[
-]] .. NOTICE_DEATH .. "] end as guarded"
+]] .. NOTICE_DEATH .. "] end as guarded\n" .. OURS
 
 local NO_TABLE = { ["42P01"] = true, ["3F000"] = true }
 
@@ -58,6 +70,33 @@ local function skip_to_sync(batch)
   repeat local what = batch:next() until what == "sync" or what == nil
 end
 
+local function fly(conn, query, read, ...)
+  local batch <close> = conn:batch()
+  batch:queue(query, ...)
+  batch:sync()
+  batch:queue(read)
+  batch:sync()
+  local state = batch:next()[1]
+  skip_to_sync(batch)
+  local rows = read_tracked(batch)
+  skip_to_sync(batch)
+  return state, rows
+end
+
+local FEATURE_NOT_SUPPORTED = "0A000"
+
+---A server that was built without XML needs another flight, and only for a marked database.
+local function fly_twice(conn, err, ...)
+  if not errors.is(err, "sql") then error(err, 0) end
+  if err.sqlstate == "42501" then
+    errors.add(err, { hint = "the schema migrator must be readable: `migrator baseline --environment NAME` grants it" })
+  end
+  if err.sqlstate ~= FEATURE_NOT_SUPPORTED then error(err, 0) end
+  local state, rows = fly(conn, (STATE:gsub(MARKER:gsub("%p", "%%%0"), "")), ...)
+  state.marker = conn:value("select '<name>' || name || '</name>' from migrator.environment")
+  return state, rows
+end
+
 ---@param conn migrator.Conn
 ---@param tracking migrator.Tracking
 ---@param lock boolean
@@ -69,15 +108,13 @@ function M.look(conn, tracking, lock, pid)
     errors.raise("config",
       { message = ("the server is PostgreSQL %s; 13 is the oldest that is supported"):format(info.version) })
   end
-  local batch <close> = conn:batch()
-  batch:queue(STATE, pid or info.pid, tracking.key, tracking.name, lock, tracking.schema)
-  batch:sync()
-  batch:queue(tracking.read)
-  batch:sync()
-  local state = batch:next()[1]
-  skip_to_sync(batch)
-  local rows = read_tracked(batch)
-  skip_to_sync(batch)
+  local ok, state, rows = pcall(fly, conn, STATE, tracking.read, pid or info.pid, tracking.key, tracking.name, lock,
+    tracking.schema)
+  if not ok then
+    state, rows = fly_twice(conn, state, tracking.read, pid or info.pid, tracking.key, tracking.name, lock,
+      tracking.schema)
+  end
+  state.marker = type(state.marker) == "string" and state.marker:match("<name>(.-)</name>") or nil
   state.host, state.port, state.version = info.host, info.port, info.version:match("^%S+")
   return state, tracking_table.rows(rows)
 end
@@ -99,15 +136,24 @@ local function shares_backend(conn, other)
   return false
 end
 
+---A standby has a primary to go to; a server that replays a backup has to be waited for.
+local function refuse_recovery(conn)
+  local ok, follows = pcall(conn.value, conn, "select exists (select 1 from pg_catalog.pg_stat_wal_receiver)")
+  if ok and not follows then
+    errors.raise("config", { message = "the server is in recovery and follows no primary: a restore that is not done, "
+      .. "or a read-only standby that lost its primary",
+      hint = "wait for the end of the restore, or use the primary's address" })
+  end
+  errors.raise("config", { message = "the server is a read-only standby", hint = "use the primary's address" })
+end
+
 ---Refuses what migrations must not run on.
 ---@param state table
 ---@param conn migrator.Conn
 ---@param connect fun(): migrator.Conn another session like conn
 ---@return string|nil notice
 function M.check(state, conn, connect)
-  if state.standby then
-    errors.raise("config", { message = "the server is a read-only standby", hint = "use the primary's address" })
-  end
+  if state.standby then refuse_recovery(conn) end
   if state.read_only then
     errors.raise("config", { message = "the session is read-only (default_transaction_read_only)",
       hint = "use the primary's address, or a role that may write" })

@@ -72,6 +72,7 @@ local TYPES = {
     return require("migrator.seed.api").new { conn = {}, counts = {}, environment = { name = "test" },
       tier = { name = "tier", folder = ".", truncates = {} }, config = { environment = {} } }
   end,
+  ["migrator.GcpSource"] = function() return require("migrator.gcp.token").Source end,
   ["policy.lock"] = function() return require "migrator.policy.lock" end,
   ["policy.retry"] = function() return require "migrator.policy.retry" end,
   ["policy.victims"] = function() return require "migrator.policy.victims" end,
@@ -102,11 +103,24 @@ local OPTION_TABLES = {
     end
     return known
   end,
+  ["migrator.GcpOptions"] = function() return find_upvalue_table("migrator.gcp", "check", "OPTIONS") end,
+  ["migrator.PolicyOptions"] = function() return find_upvalue_table("migrator.rls", "replace_policy", "POLICY") end,
+  ["migrator.TenantOptions"] = function() return find_upvalue_table("migrator.rls", "tenant_policies", "TENANT") end,
+  ["migrator.AuditOptions"] = function() return find_upvalue_table("migrator.rls", "audit", "OPTIONS") end,
   ["migrator.Step"] = function() return upvalue(find_upvalue_table("migrator.pipeline", "make", "to_step"), "KEYS") end,
 }
-for _, name in ipairs { "detect", "secret", "proxy", "wait", "migrate", "verify", "seed", "run" } do
-  local class = "migrator." .. name:gsub("^%l", string.upper) .. "Step"
+for _, name in ipairs { "detect", "auth", "secret", "wait", "migrate", "repeatable", "rls_audit", "alembic",
+  "verify", "seed", "run" } do
+  local class = "migrator." .. ("_" .. name):gsub("_(%l)", string.upper) .. "Step"
   OPTION_TABLES[class] = function() return find_upvalue_table("migrator.steps", name, "KNOWN") end
+end
+
+for class, name in pairs { ProxyCommon = "KNOWN", ProxyStep = "WITH_COMMAND", ProxyPresetStep = "WITH_PRESET" } do
+  OPTION_TABLES["migrator." .. class] = function() return find_upvalue_table("migrator.steps", "proxy", name) end
+end
+for _, name in ipairs(require("migrator.proxies").NAMES) do
+  local class = "migrator." .. ("_" .. name):gsub("_(%l)", string.upper) .. "ProxyStep"
+  OPTION_TABLES[class] = function() return require("migrator.proxies").get(name).options end
 end
 
 local function check_options(classes)

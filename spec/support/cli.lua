@@ -12,8 +12,8 @@ function M.program()
   return asked and fs.absolute(asked) or host.program()
 end
 
-local DROP = { "^DATABASE_URL$", "^PG", "^MIGRATOR", "^GITHUB_", "^GITLAB_", "^CI$", "^NO_COLOR$", "^NODE_ENV$",
-  "^XDG_CONFIG" }
+local DROP = { "^DATABASE_URL$", "^PG", "^MIGRATOR", "^GITHUB_", "^GITLAB_", "^ACTIONS_", "^GOOGLE_", "^CLOUDSDK_",
+  "^CI$", "^NO_COLOR$", "^NODE_ENV$", "^XDG_CONFIG" }
 local KEEP = { MIGRATOR_LUA_PATH = true, PG_BINDIR = true }
 
 local function environment(changes)
@@ -40,11 +40,11 @@ local function command(options)
 end
 
 ---Runs it to its end: `cli.run { "status", "--json", env = { DATABASE_URL = url }, cwd = dir, stdin = "yes\n" }`.
----@param options { env?: table, stdin?: string, cwd?: string, seconds?: number }
+---@param options { env?: table, stdin?: string, cwd?: string, seconds?: number, user?: string }
 ---@return { code: integer, stdout: string, stderr: string, signal?: string }
 function M.run(options)
   return process.run { cmd = command(options), env = environment(options.env), cwd = options.cwd, input = options.stdin,
-    deadline = clock.deadline(options.seconds or 60) }
+    user = options.user, deadline = clock.deadline(options.seconds or 60) }
 end
 
 ---Starts it and returns its handle; both its outputs go to `log`.

@@ -48,9 +48,13 @@ describe("ci", function()
     assert.equal("\27[0Ksection_start:7:run_it\r\27[0KRun it\n\27[0Ksection_end:7:run_it\r\27[0K\n", printed())
   end)
 
-  it("masks each line and its percent-encoded form (R131)", function()
+  it("masks each line, its percent-encoded form and what it is in base64 (R131)", function()
     ci.mask("p@1\nline2")
-    assert.equal("::add-mask::p@1\n::add-mask::p%25401\n::add-mask::line2\n::add-mask::p%25401%250Aline2\n", printed())
+    local text = printed()
+    assert.equal("::add-mask::p@1\n::add-mask::p%25401\n::add-mask::line2\n::add-mask::p%25401%250Aline2\n",
+      text:sub(1, 84))
+    assert.matches("\n::add-mask::bGluZTI=\n", text, 1, true)
+    for line in text:gmatch("[^\n]+") do assert.matches("^::add%-mask::.", line) end
   end)
 
   it("writes outputs, several lines between delimiters (R125)", function()

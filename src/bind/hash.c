@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "bind/bind.h"
+#include "hash/sign.h"
 
 static int hash_digest(lua_State *L) {
   const char *name = mig_check_cstring(L, 1);
@@ -39,8 +40,20 @@ static int hash_random_hex(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"digest", hash_digest}, {"sha256", hash_sha256}, {"random_hex", hash_random_hex}, {"texts", mig_hash_texts}, {NULL, NULL}};
+static int hash_sign_rs256(lua_State *L) {
+  const char *pem = mig_check_cstring(L, 1);
+  size_t n;
+  const char *data = luaL_checklstring(L, 2, &n);
+  mig_signature signature;
+  mig_err err;
+  if (mig_sign_rs256(pem, data, n, &signature, &err)) return mig_raise(L, &err);
+  lua_pushlstring(L, (const char *)signature.bytes, signature.len);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"digest", hash_digest},         {"sha256", hash_sha256},
+                                     {"random_hex", hash_random_hex}, {"sign_rs256", hash_sign_rs256},
+                                     {"texts", mig_hash_texts},       {NULL, NULL}};
 
 int luaopen_migrator_core_hash(lua_State *L) {
   luaL_newlib(L, functions);

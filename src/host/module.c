@@ -119,6 +119,14 @@ static int host_program(lua_State *L) {
   return 1;
 }
 
+/* host.seal(): from now on our memory is in no core dump, and nobody but root reads it. Programs we start are as
+ * ever. */
+static int host_seal(lua_State *L) {
+  (void)L;
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  return 0;
+}
+
 static const luaL_Reg functions[] = {{"environment", host_environment},
                                      {"setenv", host_setenv},
                                      {"terminal", host_terminal},
@@ -130,6 +138,7 @@ static const luaL_Reg functions[] = {{"environment", host_environment},
                                      {"live_boxes", host_live_boxes},
                                      {"signal", host_signal},
                                      {"program", host_program},
+                                     {"seal", host_seal},
                                      {NULL, NULL}};
 
 int luaopen_migrator_core_host(lua_State *L) {

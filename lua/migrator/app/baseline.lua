@@ -1,11 +1,14 @@
----migrator baseline TAG|all: marks migrations as applied without running them.
+---migrator baseline TAG|all: marks migrations as applied without running them. With --environment NAME the database
+---itself is marked.
 local array = require("migrator.sink").array
 local baseline = require "migrator.baseline"
 local classify = require "migrator.plan.classify"
 local clock = require "migrator.core.clock"
 local confirm = require "migrator.confirm"
 local engine = require "migrator.engine"
+local errors = require "migrator.error"
 local ledger = require "migrator.ledger"
+local marker = require "migrator.marker"
 local text = require "migrator.sink.text"
 
 local M = {}
@@ -23,14 +26,7 @@ local function say_what(sink, session, entries, odd)
   end
 end
 
----@param config migrator.Config
----@param sink migrator.Sink
----@param args { tag: string, confirm?: string }
-function M.run(config, sink, args)
-  local journal = engine.journal(config)
-  local session = engine.open(config, { lock = true, emit = text.subscribe(sink, clock.now),
-    deadline = engine.deadline(config) })
-  local _ <close> = session.conn
+local function record(config, sink, session, journal, args)
   local entries, odd = baseline.select(classify.run(journal.entries, session.rows).items, args.tag)
   say_what(sink, session, entries, odd)
   local done = array {}
@@ -43,7 +39,55 @@ function M.run(config, sink, args)
   else
     sink:line("Nothing to record.")
   end
-  sink:document { recorded = done, database = session.state.database }
+  return done
+end
+
+---The first marker takes nothing away from anybody; another one would open what the first one guards.
+local function mark(config, sink, session, args)
+  local conn, name, database = session.conn, args.environment, session.state.database
+  local before = marker.find(conn)
+  if before and before.name == name then
+    sink:line(("%s is marked %s already (%s, by %s)."):format(database, name, before.at, before.by))
+  else
+    if before then
+      sink:line(("%s is marked %s (%s, by %s)."):format(database, before.name, before.at, before.by))
+      confirm.insist(sink, ("mark %s %s"):format(database, name), args.confirm
+        or config.environment.MIGRATOR_CONFIRM, "migrator baseline --environment " .. name)
+    end
+    conn:transaction(function() marker.write(conn, { name = name }) end)
+    sink:line(("Marked %s: %s."):format(database, name))
+  end
+  local objection = marker.find_objection(config, name)
+  if objection then sink:diagnostic("notice", objection .. ": migrate, seed and reset will refuse") end
+end
+
+local function check_usage(args)
+  if args.environment then marker.check_name(args.environment) end
+  if not args.tag and not args.environment then
+    errors.raise("usage", { message = "baseline needs a tag, `all`, or --environment NAME",
+      hint = "`migrator status --all` lists the migrations" })
+  elseif args.tag and args.environment then
+    errors.raise("usage", { message = "baseline records migrations or marks the database, not both at once",
+      hint = "`migrator baseline --environment " .. args.environment .. "` first" })
+  end
+end
+
+---@param config migrator.Config
+---@param sink migrator.Sink
+---@param args { tag?: string, environment?: string, confirm?: string }
+function M.run(config, sink, args)
+  check_usage(args)
+  local journal = args.tag and engine.journal(config)
+  local session = engine.open(config, { lock = true, unmarked = args.environment ~= nil,
+    emit = text.subscribe(sink, clock.now), deadline = engine.deadline(config) })
+  local _ <close> = session.conn
+  local done = array {}
+  if args.environment then
+    mark(config, sink, session, args)
+  else
+    done = record(config, sink, session, journal, args)
+  end
+  sink:document { recorded = done, database = session.state.database, environment = args.environment }
   return 0
 end
 

@@ -24,13 +24,14 @@ end
 ---@param sink migrator.Sink
 ---@param args { require?: string }
 function M.run(config, sink, args)
-  local on_github = config.environment.GITHUB_ACTIONS == "true"
+  local read_by_runner = config.environment.GITHUB_ACTIONS == "true"
+    and (config.environment.GITHUB_OUTPUT or "") ~= "" -- elsewhere standard output belongs to the result
   local ok, result = pcall(gate.check, config, { require = args.require, deadline = engine.deadline(config) })
   if not ok then
-    if on_github then outputs.write { gate = "fail" } end
+    if read_by_runner then outputs.write { gate = "fail" } end
     error(result, 0)
   end
-  if on_github then
+  if read_by_runner then
     outputs.write { changed = not result.ok, applied = result.applied, pending = #result.lacking,
       gate = result.ok and "pass" or "fail" }
   end

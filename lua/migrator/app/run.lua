@@ -40,6 +40,7 @@ local function document(ctx, err)
   for i, record in ipairs(ctx.record) do
     out.steps[i] = { name = record.name, status = record.status, duration_ms = math.floor(record.elapsed * 1000 + 0.5) }
   end
+  if ctx.results.secrets then out.secrets = sink_module.array(ctx.results.secrets) end
   if err then out.failed = failure.document(err) end
   return out
 end

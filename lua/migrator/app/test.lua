@@ -5,6 +5,8 @@ local db = require "migrator.db"
 local ephemeral = require "migrator.ephemeral"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
+local rls_globals = require "migrator.rls.globals"
+local roles = require "migrator.rls.role"
 local specs = require "migrator.specs"
 
 local M = {}
@@ -28,8 +30,7 @@ end
 local function role_api(conn)
   local function as_role(role, vars, fn)
     if fn == nil then vars, fn = nil, vars end
-    return conn:transaction(type(fn) == "function" and blame.guard(fn) or fn,
-      { role = role, vars = vars, rollback = true })
+    return roles.as_role(conn, role, vars, type(fn) == "function" and blame.guard(fn) or fn)
   end
   return blame.guard(as_role)
 end
@@ -65,6 +66,7 @@ function M.run(config, sink, args)
   local conn <close> = db.connect(server.url, { application_name = "migrator test" })
   rawset(_G, "db", session_api(conn))
   rawset(_G, "as_role", role_api(conn))
+  rawset(_G, "rls", rls_globals(function(given) return rawequal(given, _G.db) and conn or given end))
   package.path = "./?.lua;./?/init.lua;" .. package.path
   return specs.run { paths = paths, filter = args.filter, sink = sink }
 end

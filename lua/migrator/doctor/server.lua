@@ -2,6 +2,7 @@
 local db = require "migrator.db"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
+local marker = require "migrator.marker"
 local server = require "migrator.server"
 local sql = require "migrator.core.sql"
 local tracking_table = require "migrator.tracking"
@@ -26,15 +27,17 @@ function M.reachable(add, target)
     add("server", "ok", "accepts connections")
     return true
   end
-  add("server", "fail", PING[answer] or answer, answer == "no answer"
+  local _, why
+  if answer == "rejecting" then _, why = db.try_connect(target, { connect_timeout = 3 }) end
+  add("server", "fail", why and why.message or PING[answer] or answer, answer == "no answer"
     and "is it running, is the address right, is a proxy needed first?"
     or nil, answer == "bad parameters" and "config" or "connect")
   return false
 end
 
 ---@return migrator.Conn|nil
-function M.login(add, config)
-  local ok, conn = pcall(engine.connect, config, engine.deadline(config))
+function M.login(add, config, deadline)
+  local ok, conn = pcall(engine.connect, config, deadline)
   if not ok then
     local err = errors.wrap(conn, "internal")
     add("login", "fail", err.message, err.hint, err.code)
@@ -64,9 +67,23 @@ function M.settings(add, conn)
     and "characters that it lacks will be refused: a database in UTF8 is wiser" or nil)
 end
 
+---What the database says of itself, against what the run is for.
+function M.marker(add, session, config)
+  local name = session.state.marker
+  if not name then return end
+  local ok, err = pcall(marker.check, config, session.state)
+  if ok then
+    add("marker", "ok", "the database is marked " .. name)
+  else
+    add("marker", "fail", err.message, err.hint, err.code)
+  end
+end
+
 ---Poolers, standbys and read-only sessions, as migrate checks them.
-function M.pooler(add, session, config)
-  local ok, notice = pcall(server.check, session.state, session.conn, function() return engine.connect(config) end)
+function M.pooler(add, session, config, deadline)
+  local ok, notice = pcall(server.check, session.state, session.conn, function()
+    return engine.connect(config, deadline)
+  end)
   if ok then
     add("pooler", notice and "warn" or "ok", notice or "none between us and the server, which may be written to")
   else

@@ -17,6 +17,8 @@ local M = {}
 ---@field lock_timeout? number seconds, 0: no limit
 ---@field statement_timeout? number seconds, 0: no limit
 ---@field allow? table<string, boolean> dangers that `plan` does not speak of
+---@field phase? "expand"|"contract"
+---@field needs? string tag that the deployed version must be at or past, for phase=contract
 ---@field words string[] as written, for people
 
 local LONGEST = 0x7fffffff / 1000 -- seconds: the server counts milliseconds in 32 bits
@@ -43,6 +45,15 @@ local function read_rules(value, before)
   return out
 end
 
+local PHASES = { "expand", "contract" }
+
+local function read_phase(value)
+  if value == "expand" or value == "contract" then return value end
+  return nil, suggest.hint(value, PHASES) or "there are expand and contract"
+end
+
+local function read_tag(value) return value end
+
 ---Each header: the field it sets, and for one with a value its reader: text and the value so far -> value, or nil and
 ---a hint.
 ---@type table<string, { field: string, read?: fun(text: string, before: any): any, string? }>
@@ -50,6 +61,8 @@ M.KNOWN = {
   ["no-transaction"] = { field = "no_transaction" },
   isolate = { field = "isolate" },
   allow = { field = "allow", read = read_rules },
+  phase = { field = "phase", read = read_phase },
+  needs = { field = "needs", read = read_tag },
   lock_timeout = { field = "lock_timeout", read = read_span },
   statement_timeout = { field = "statement_timeout", read = read_span },
 }
@@ -111,6 +124,17 @@ local function read_line(out, entry, source, from, to)
   end
 end
 
+---A contract that names no expansion could never be let through, and a need without one would hold nothing back.
+local function check_phase(out, fail)
+  if out.phase == "contract" and not out.needs then
+    fail("phase=contract does not say what it needs",
+      "add needs=TAG: the migration that the deployed version must have")
+  elseif out.needs and out.phase ~= "contract" then
+    fail("needs= without phase=contract holds nothing back", "write `-- migrator: phase=contract needs=" .. out.needs
+      .. "`")
+  end
+end
+
 local HEADER = "^%-%-+[ \t]*migrator:()"
 
 ---Reads the comments above the first statement.
@@ -121,12 +145,17 @@ function M.read(entry, list)
   local source, out = list.source, { words = {} }
   if not source:find("migrator:", 1, true) then return out end
   local stop, at = list[1] and list[1].offset or #source + 1, 1
+  local last
   while at < stop do
     local next_at = kinds.skip(source, at)
     local from = source:match(HEADER, at)
-    if from then read_line(out, entry, source, from, (source:find("[\r\n]", at) or #source + 1) - 1) end
+    if from then
+      read_line(out, entry, source, from, (source:find("[\r\n]", at) or #source + 1) - 1)
+      last = at
+    end
     at = next_at
   end
+  check_phase(out, function(message, hint) refuse(entry, source, last, message, hint) end)
   return out
 end
 

@@ -6,6 +6,7 @@ local errors = require "migrator.error"
 local gate = require "migrator.seed.gate"
 local load_rows = require "migrator.seed.load"
 local readers = require "migrator.seed.readers"
+local rls_globals = require "migrator.rls.globals"
 local script = require "migrator.seed.script"
 local truncate = require "migrator.seed.truncate"
 local values = require "migrator.seed.values"
@@ -70,7 +71,9 @@ end
 
 local function run_files(ctx)
   local seed = api.new(ctx)
-  local globals = { seed = seed, env = seed.env, print = function(...) ctx.say(...) end }
+  -- rls.replace_policy(seed, …) becomes part of the tier's transaction.
+  local rls = rls_globals(function(given) return rawequal(given, seed) and ctx.conn or given end)
+  local globals = { seed = seed, rls = rls, env = seed.env, print = function(...) ctx.say(...) end }
   for _, file in ipairs(ctx.tier.files) do
     if file.kind == "sql" then
       script.run_sql(ctx.conn, file, ctx.counts)

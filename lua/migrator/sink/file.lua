@@ -5,7 +5,8 @@ local mask = require "migrator.lib.mask"
 local sink = require "migrator.sink"
 
 return function(ctx, path)
-  local document = { steps = sink.array {}, changed = ctx.results.changed, migrate = ctx.results.document,
+  local document = { steps = sink.array {}, changed = ctx.results.changed,
+    secrets = ctx.results.secrets and sink.array(ctx.results.secrets) or nil, migrate = ctx.results.document,
     duration_ms = math.floor(ctx.elapsed * 1000), error = ctx.error and failure.document(ctx.error) or nil }
   for i, record in ipairs(ctx.record) do
     document.steps[i] = { name = record.name, status = record.status, duration_ms = math.floor(record.elapsed * 1000) }

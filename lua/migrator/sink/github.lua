@@ -4,6 +4,7 @@ local advice = require "migrator.lib.advice"
 local ci = require "migrator.ci"
 local duration = require "migrator.lib.duration"
 local failure = require "migrator.sink.failure"
+local outputs = require "migrator.sink.outputs"
 
 local function escape(text) return (text:gsub("[|<>`*_\\]", "\\%0"):gsub("\n", " ")) end
 
@@ -13,6 +14,12 @@ local function markdown(ctx)
   for _, record in ipairs(ctx.record) do
     out[#out + 1] = ("| %s | %s | %s |"):format(escape(record.name), record.status,
       record.elapsed > 0 and duration.format(record.elapsed) or "–")
+  end
+  for _, secret in ipairs(ctx.results.secrets or {}) do
+    if secret.version then
+      out[#out + 1] = ""
+      out[#out + 1] = ("%s: version %s of %s"):format(escape(secret.name), escape(secret.version), escape(secret.from))
+    end
   end
   local result = ctx.results.migrate
   if result and result.outcome and #result.outcome.applied > 0 then
@@ -34,15 +41,11 @@ end
 
 return function(ctx)
   if ctx.config.environment.GITHUB_ACTIONS ~= "true" then return end
-  local err, result = ctx.error, ctx.results.migrate
+  local err = ctx.error
   if err then
     ci.error(failure.note(err))
     rawset(err, "annotated", true)
   end
-  if ctx.results.changed ~= nil then ci.output("changed", tostring(ctx.results.changed)) end
-  if result and result.outcome then
-    ci.output("applied", tostring(#result.outcome.applied))
-    ci.output("pending", tostring(#result.outcome.pending))
-  end
+  outputs.write(outputs.of(ctx))
   ci.summary(markdown(ctx))
 end

@@ -1,16 +1,13 @@
----The step outputs that a deploy job decides by: `changed`, `applied`, `pending`, `gate`. A run that did not come to its
----end says gate=fail; one that never spoke leaves it empty, which is not `pass` either.
+---The step outputs that a deploy job decides by: `changed`, `applied`, `pending`, `gate`. A run that did not come to
+---its end says gate=fail; one that never spoke leaves it empty, which is not `pass` either.
 local ci = require "migrator.ci"
-local os_getenv = os.getenv
 
 local M = {}
 
 local NAMES = { "changed", "applied", "pending", "gate" }
 
----Nothing is written where no runner reads it: standard output belongs to the command.
 ---@param found table<string, any>
 function M.write(found)
-  if (os_getenv "GITHUB_OUTPUT" or "") == "" then return end
   for _, name in ipairs(NAMES) do
     if found[name] ~= nil then ci.output(name, tostring(found[name])) end
   end
@@ -34,20 +31,13 @@ function M.of(ctx)
   local out = { changed = ctx.results.changed, gate = judge(ctx, outcome) }
   if outcome then
     out.applied, out.pending = #outcome.applied, #outcome.pending
-    if #outcome.applied > 0 then out.changed = true end
   elseif migrated then
     out.applied, out.pending = 0, migrated.plan and #migrated.plan.pending or nil
   elseif gate then
     out.applied, out.pending = 0, #gate.lacking
   end
+  if out.pending and (out.changed == nil or out.applied > 0) then out.changed = out.applied + out.pending > 0 end
   return out
-end
-
----@param found table<string, any>
-function M.all(found)
-  for _, name in ipairs(NAMES) do
-    if found[name] ~= nil then ci.output(name, tostring(found[name])) end
-  end
 end
 
 return M

@@ -55,6 +55,8 @@ end
 
 function HANDLERS.warning(sink, data) sink:diagnostic("warning", data.message) end
 
+function HANDLERS.repeatable(sink, data) sink:line(data.message) end
+
 function HANDLERS.waiting(sink, data)
   sink:diagnostic("notice", data.message)
 end

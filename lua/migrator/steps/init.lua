@@ -3,7 +3,8 @@ local closed = require "migrator.lib.closed"
 
 local M = {}
 
-for _, name in ipairs { "detect", "secret", "proxy", "wait", "migrate", "verify", "seed", "run", "report" } do
+for _, name in ipairs { "detect", "auth", "secret", "proxy", "wait", "migrate", "repeatable", "rls_audit", "alembic",
+  "verify", "seed", "run", "preflight", "gate", "http", "report" } do
   M[name] = require("migrator.steps." .. name)
 end
 

@@ -5,6 +5,7 @@ local clock = require "migrator.core.clock"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
 local failure = require "migrator.sink.failure"
+local identity = require "migrator.identity"
 local options = require "migrator.steps.options"
 local report = require "migrator.report"
 local text = require "migrator.sink.text"
@@ -13,7 +14,15 @@ local KNOWN = { dir = "string", lock_timeout = "duration", statement_timeout = "
   order = "string",
   edited = "string", missing = "string", baseline = "string", wait = "duration", tries = "number", schema = "string",
   table = "string", orphans = "string", expect_changes = "boolean", lock_first = "boolean",
-  snapshot_timeout = "duration", victims = "any", retry = "function", before = "function" }
+  snapshot_timeout = "duration", victims = "any", retry = "function", before = "function",
+  deployed = "function string", expect = "table" }
+
+---@class migrator.RunPolicy what only a script can give
+---@field look? fun(session: migrator.Session) sees where we are, before anything else; an error stops
+---@field before? fun(run: migrator.BeforeMigrate)
+---@field deployed? fun(): string|string[]|nil
+---@field retry? function
+---@field victims? function
 
 ---What the script's own function raises is the script's error.
 local function guard(fn)
@@ -27,15 +36,29 @@ end
 ---Functions are policies of this script alone; the rest are settings.
 local function take_policies(opts)
   local out = { retry = opts.retry, before = opts.before }
-  if type(opts.victims) == "function" then out.victims = opts.victims end
+  for _, name in ipairs { "victims", "deployed" } do
+    if type(opts[name]) == "function" then out[name] = opts[name] end
+  end
   for name, fn in pairs(out) do opts[name], out[name] = nil, guard(fn) end
   return out
+end
+
+---Says where we are, and refuses what is not the expected database, before anything else is done there.
+local function look(ctx, expected)
+  return function(session)
+    local found = identity.of(session)
+    ctx.results.identity = found
+    ctx.emit("note", { message = identity.describe(found) })
+    identity.insist(expected, found)
+  end
 end
 
 return function(given)
   local opts = options.check("migrate", given, KNOWN)
   local expect_changes = opts.expect_changes
-  opts.expect_changes = nil
+  local expected = opts.expect
+  identity.check_expected("migrate", expected)
+  opts.expect_changes, opts.expect = nil, nil
   local policies = take_policies(opts)
   return {
     name = "migrate", needs = { "dsn" }, gives = { "migrated" }, options = opts,
@@ -43,6 +66,7 @@ return function(given)
     run = function(ctx)
       local config = ctx:config_for(opts)
       local emit = text.subscribe(ctx.sink, clock.now)
+      policies.look = look(ctx, expected)
       local result = engine.migrate(config, emit, { deadline = ctx.deadline, conn = ctx.conn, policy = policies })
       ctx.results.migrate, ctx.migrate_config = result, config
       ctx.results.document = report.migrate(result, failure.document)

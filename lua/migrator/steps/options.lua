@@ -7,7 +7,7 @@ local M = {}
 
 ---@param step string
 ---@param given table
----@param known table<string, string> name -> type, "duration", or "any"; a `!` behind it: required
+---@param known table<string, string> name -> types, "duration", "port", or "any"; a `!` behind it: required
 ---@return table
 function M.check(step, given, known)
   local out, names = {}, {}
@@ -29,6 +29,13 @@ function M.check(step, given, known)
           tostring(value)), step = step })
       end
       value = seconds
+    elseif wants == "port" then
+      local port = math.type(value) and math.tointeger(value)
+      if not port or port < 1 or port > 65535 then
+        errors.raise("script", { message = ("steps.%s: %s wants a port from 1 to 65535, got %s"):format(step, name,
+          tostring(value)), step = step })
+      end
+      value = port
     elseif wants ~= "any" and not (" " .. wants .. " "):find(" " .. type(value) .. " ", 1, true) then
       errors.raise("script", { message = ("steps.%s: %s wants a %s, got a %s"):format(step, name,
         wants:gsub(" ", " or "),

@@ -2,11 +2,13 @@
 ---own budget:
 ---the proxy says so, the server answers, and a real login runs `select 1`.
 local clock = require "migrator.core.clock"
+local db = require "migrator.db"
 local duration = require "migrator.lib.duration"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
 local failure = require "migrator.sink.failure"
 local options = require "migrator.steps.options"
+local url = require "migrator.lib.url"
 
 local KNOWN = { proxy = "table", database = "table" }
 local BUDGET = { every = "duration", timeout = "duration" }
@@ -24,6 +26,41 @@ local function tell(err, seconds, tries)
   err.detail = err.detail and err.detail .. "\n" .. said or said
 end
 
+local PING_SECONDS = "2" -- what a look at the server may take: libpq's own limit, which takes whole seconds from 2 on
+
+---The second level, behind a proxy: does a server answer at all? A login that fails cannot tell the two apart.
+local function look(ctx)
+  local words = {}
+  for key, value in pairs((url.conninfo(ctx:need "dsn"))) do words[key] = value end
+  words.connect_timeout = PING_SECONDS
+  local answer = db.ping(words)
+  if answer == "accepting" then return end
+  local told = answer == "rejecting" and "the server is starting up or shutting down" or "no server answers behind it"
+  local err = errors.new("connect", "the proxy is ready, but " .. told)
+  err.retry = true
+  error(err, 0)
+end
+
+---A login through a proxy fails for reasons that only the proxy's log names. Raises when waiting cannot help.
+local function blame_proxy(ctx, result)
+  local said, reason = ctx.proxy:epitaph()
+  if said then
+    errors.raise("proxy", { message = "the proxy ended while we waited for the database: " .. said,
+      detail = reason and reason.line or ctx.proxy:log_tail(5), hint = reason and reason.hint, cause = result })
+  end
+  if not errors.is(result, "connect") or result.sqlstate then return end
+  reason = ctx.proxy:reason()
+  if not reason then return end
+  if not reason.passing then
+    errors.raise("proxy", { message = ("%s cannot reach the database: %s"):format(ctx.proxy.name, reason.why),
+      detail = reason.line, hint = reason.hint, reason = reason.name, cause = result })
+  end
+  if not result.blamed then
+    result.blamed, result.message = true, result.message .. ": " .. reason.why
+    result.detail, result.hint = reason.line, reason.hint
+  end
+end
+
 local function wait_database(ctx, config, limits)
   local deadline = clock.deadline(limits.timeout)
   if ctx.deadline then deadline = math.min(deadline, ctx.deadline) end
@@ -31,6 +68,7 @@ local function wait_database(ctx, config, limits)
   while true do
     tries = tries + 1
     local ok, result = pcall(function()
+      if ctx.proxy then look(ctx) end
       local conn = engine.connect(config, deadline)
       conn:set_deadline(deadline)
       conn:value("select 1")
@@ -39,11 +77,7 @@ local function wait_database(ctx, config, limits)
     end)
     if ok then return result, tries end
     local worth = errors.is(result, "timeout") or (errors.is(result, "connect") and result.retry)
-    if ctx.proxy and not ctx.proxy:alive() then
-      errors.raise("proxy", { message = "the proxy ended while we waited for the database",
-        detail = ctx.proxy:log_tail(5),
-        cause = result })
-    end
+    if ctx.proxy then blame_proxy(ctx, result) end
     if not worth or clock.now() + pause > deadline then
       failure.name_deadline(result, clock.now() >= deadline and deadline ~= ctx.deadline and deadline or nil,
         limits.timeout, "steps.wait: database.timeout")

@@ -44,7 +44,7 @@ describe("plan.headers.read", function()
     assert.same({ "m/a.sql", 2, 22, "a" }, { err.file, err.line, err.column, err.migration })
     assert.equal('there is no header "lock_timout"', err.message)
     assert.equal('did you mean "lock_timeout"?', err.hint)
-    assert.matches("there are allow=, isolate, lock_timeout=, no%-transaction, statement_timeout=",
+    assert.matches("there are allow=, isolate, lock_timeout=, needs=, no%-transaction, phase=, statement_timeout=",
       refusal("-- migrator: x").hint)
   end)
 
