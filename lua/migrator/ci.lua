@@ -116,10 +116,12 @@ local function percent_encode(text)
   return (text:gsub("[^%w%-%._~]", function(c) return ("%%%02X"):format(c:byte()) end))
 end
 
----Tells the runner to hide a value: each of its lines, plain and percent-encoded, and what else `mask` looks for. Only
----GitHub can; elsewhere nothing is printed, as the line itself would be the leak.
+---Hides a value in all that is printed from now on, and tells the runner to: each of its lines, plain and
+---percent-encoded, and what else `mask` looks for. Only GitHub can; elsewhere nothing is printed, as the line itself would
+---be the leak.
 ---@param value string
 function M.mask(value)
+  mask.add(value)
   if M.provider() ~= "github" then return end
   local said = {}
   local function say(text)

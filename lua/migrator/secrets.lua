@@ -92,14 +92,10 @@ end
 ---@param value string
 function M.hush(value)
   host.seal()
-  mask.add(value)
   ci.mask(value)
   local ok, words = pcall(url.conninfo, value)
   local password = ok and words.password or value:match("^%a[%w+.-]*://[^/?#@:]*:([^/?#@]+)@")
-  if password and #password > 0 then
-    mask.add(password)
-    ci.mask(password)
-  end
+  if password and #password > 0 then ci.mask(password) end
 end
 
 local function make_context(ctx)

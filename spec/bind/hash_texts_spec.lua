@@ -51,7 +51,7 @@ describe("hash.texts", function()
   end)
 
   it("answers -1 and no hash for a folder that is not there", function()
-    local hashes, _, files = hash.texts("/nonexistent", { "a" })
+    local hashes, _, files = hash.texts(tmp.dir {} .. "/missing", { "a" })
     assert.same({ false }, hashes)
     assert.equal(-1, files)
   end)

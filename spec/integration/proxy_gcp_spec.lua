@@ -265,7 +265,7 @@ describe("steps.proxy with cloud_sql", function()
     ran = go(driver, { options = "quota_project = false" })
     assert.equal(2, ran.code)
     assert.matches("a token on the command line can be read", ran.stderr, 1, true)
-    ran = go(driver, { options = "quota_project = false", token = "", env = { HOME = "/nonexistent",
+    ran = go(driver, { options = "quota_project = false", token = "", env = { HOME = tmp.dir {},
       GCE_METADATA_HOST = emulator.url:match("//(.*)") } })
     assert.equal(4, ran.code)
     assert.matches("permission denied by the Cloud SQL Admin API", ran.stderr, 1, true)

@@ -7,7 +7,6 @@ local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
 local host = require "migrator.core.host"
 local iam = require "migrator.gcp.iam"
-local mask = require "migrator.lib.mask"
 local metadata = require "migrator.gcp.metadata"
 local oidc = require "migrator.gcp.oidc"
 local refusal = require "migrator.gcp.refusal"
@@ -28,7 +27,6 @@ local function filled(value) return value ~= nil and value ~= "" and value or ni
 local function hide(secret)
   if type(secret) ~= "string" or secret == "" then return end
   host.seal()
-  mask.add(secret)
   ci.mask(secret)
 end
 

@@ -2,7 +2,6 @@
 ---says where it is, VAULT_TOKEN or the file ~/.vault-token who asks; VAULT_NAMESPACE and VAULT_CACERT as its own program.
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
-local mask = require "migrator.lib.mask"
 local web = require "migrator.web"
 
 local function refuse(why, hint, reason)
@@ -36,7 +35,6 @@ local function token_of(environment)
   if (token == nil or token == "") and path and fs.find(path) then token = fs.read(path, 4096) end
   token = (token or ""):match("^%s*(.-)%s*$")
   if token == "" then refuse("VAULT_TOKEN is not set", "log in first (vault login, or the CI's JWT)", "vault_token") end
-  mask.add(token)
   require("migrator.ci").mask(token)
   return token
 end

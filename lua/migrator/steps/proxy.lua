@@ -1,12 +1,10 @@
----steps.proxy { preset = "cloud_sql", … } or { cmd = {…}, port = 5432, … }: a program between us and the database,
----looked over before it starts, watched while the run lasts, always stopped, its log always shown. The URL is rewritten to
----go through it.
+---steps.proxy { "cloud_sql", … } or { cmd = {…}, port = 5432, … }: a program between us and the database, looked over before
+---it starts, watched while the run lasts, always stopped, its log always shown. The URL is rewritten to go through it.
 local ci = require "migrator.ci"
 local clock = require "migrator.core.clock"
 local errors = require "migrator.error"
 local join = require("migrator.lib.tables").join
 local lazy = require "migrator.lib.lazy"
-local mask = require "migrator.lib.mask"
 local options = require "migrator.steps.options"
 local proxies = lazy.require "migrator.proxies"
 local proxy = require "migrator.proxy"
@@ -31,17 +29,10 @@ local function print_log(ctx)
     return proxy.dump(handle, function(line) sink:diagnostic("info", "proxy: " .. line) end, LOG_LINES)
   end
   -- With --json standard output is one document; the runner reads both.
-  local stream = sink.json_mode and "stderr" or "stdout"
-  local function write(text) sink:write(stream, text) end
+  local function write(text) sink:write(sink.json_mode and "stderr" or "stdout", text) end
   write(ci.command("group", {}, "proxy log"))
   ci.foreign(function(say) proxy.dump(handle, function(line) say(line .. "\n") end, LOG_LINES) end, write)
   write("::endgroup::\n")
-end
-
-local function hide(ctx, secret)
-  mask.add(secret)
-  if ctx.config.environment.GITHUB_ACTIONS == "true" then ci.mask(secret) end
-  return secret
 end
 
 ---A token as text: given, made by a function, or of a source of credentials such as steps.auth gives.
@@ -54,7 +45,8 @@ local function resolve_token(ctx, given)
     errors.raise("config", { message = "steps.proxy: the token is not one", hint = "give a text, a function that "
       .. "returns one, or nothing: steps.auth before it has one" })
   end
-  return hide(ctx, given)
+  ci.mask(given)
+  return given
 end
 
 ---What steps.auth found out is used where the options say nothing.
@@ -104,21 +96,16 @@ local function blame(ctx, err)
 end
 
 local function undo(ctx, err)
-  if ctx.proxy then
-    if err then blame(ctx, err) end
-    local stopped, why = pcall(ctx.proxy.stop, ctx.proxy)
-    print_log(ctx)
-    if not stopped then error(why, 0) end
-  elseif err then
-    print_log(ctx)
-  end
+  if not ctx.proxy then return err and print_log(ctx) end
+  if err then blame(ctx, err) end
+  local stopped, why = pcall(ctx.proxy.stop, ctx.proxy)
+  print_log(ctx)
+  if not stopped then error(why, 0) end
 end
 
 return function(given)
-  if type(given) == "table" and given[1] and given.preset == nil and given.cmd == nil then
-    given = join(given, { preset = given[1] })
-    given[1] = nil
-  end
+  given = type(given) == "table" and join(given) or given
+  if type(given) == "table" and given[1] then given.preset, given[1] = given[1], nil end
   local preset = type(given) == "table" and given.preset and proxies.get(given.preset) or nil
   local opts = options.check("proxy", given, preset and join(preset.options, KNOWN, WITH_PRESET)
     or join(KNOWN, WITH_COMMAND))
