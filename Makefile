@@ -105,6 +105,11 @@ demo: bootstrap ## the sample project through the production pipeline, on a thro
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) scripts/dev/demo
 
+.PHONY: demo-gcp
+demo-gcp: bootstrap ## the same with Google's side emulated: identity, secret, the real cloud-sql-proxy
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) scripts/dev/demo-gcp
+
 bootstrap: ## install what is missing from Debian's packages
 	@scripts/dev/bootstrap
 

@@ -175,7 +175,8 @@ local function raise_late(self, started, said)
     message = ("%s was not ready after %.3g s: %s%s"):format(self.name, clock.now() - started, said,
       reason and "; " .. reason.why or ""),
     detail = reason and reason.line or tail ~= "" and tail or nil,
-    hint = reason and reason.hint, reason = reason and reason.name,
+    hint = reason and reason.hint or "what it waits for does not answer: its log, above, says how far it came",
+    reason = reason and reason.name,
   })
 end
 

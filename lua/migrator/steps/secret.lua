@@ -3,6 +3,7 @@
 local errors = require "migrator.error"
 local options = require "migrator.steps.options"
 local secrets = require "migrator.secrets"
+local url = require "migrator.lib.url"
 
 local KNOWN = { name = "string!", from = "string!" }
 
@@ -12,6 +13,10 @@ local function check_url(name, value)
     errors.raise("config", { message = name .. " has blanks around it or control characters in it",
       hint = "store it again, as one line without quotes: printf %s \"$URL\" | …" })
   end
+  local ok, err = pcall(url.conninfo, value)
+  if ok then return end
+  if errors.is(err) then err.message = name .. ": " .. err.message end
+  error(err, 0)
 end
 
 return function(given)
