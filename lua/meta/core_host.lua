@@ -41,7 +41,7 @@ function host.files() end
 ---@return any err
 function host.fail_alloc(allocations, fn) end
 
----Stops Lua code that still runs at a deadline, with a `script` error.
+---Stops Lua code that still runs at a deadline with a `script` error, and whatever waits then with a `timeout`.
 ---@param deadline? number nil lifts it
 function host.limit(deadline) end
 

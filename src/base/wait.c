@@ -6,22 +6,37 @@
 
 #include "base/interrupt.h"
 
+static _Thread_local mig_deadline limit = MIG_NEVER;
+
+void mig_wait_limit(mig_deadline until) { limit = until; }
+
+mig_deadline mig_wait_until(mig_deadline deadline) { return limit < deadline ? limit : deadline; }
+
+static int pass_deadline(int fd, mig_deadline deadline, mig_err *err) {
+  if (limit < deadline) {
+    limit = MIG_NEVER;
+    return mig_err_set(err, "timeout", "the run's deadline passed");
+  }
+  return fd < 0 ? 0 : mig_err_set(err, "timeout", "deadline passed");
+}
+
 int mig_wait_fd(int fd, short events, mig_deadline deadline, short *ready, mig_err *err) {
+  mig_deadline until = mig_wait_until(deadline);
   if (ready) *ready = 0;
   for (;;) {
     struct pollfd fds[2] = {{.fd = fd, .events = events}, {.fd = mig_interrupt_fd(), .events = POLLIN}};
     int number = mig_interrupt_pending(), n;
     if (number) return mig_err_set(err, "interrupted", "interrupted by SIG%s", sigabbrev_np(number));
     if (!mig_interrupt_seen()) {
-      n = poll(fds, 2, mig_remaining_ms(deadline));
+      n = poll(fds, 2, mig_remaining_ms(until));
     } else {
-      n = poll(fds, 1, mig_remaining_ms(deadline));
+      n = poll(fds, 1, mig_remaining_ms(until));
     }
     if (n < 0 && errno != EINTR) return mig_err_errno(err, "internal", errno, "poll");
     if (n > 0 && fds[0].revents) {
       if (ready) *ready = fds[0].revents;
       return 0;
     }
-    if (n == 0) return fd < 0 ? 0 : mig_err_set(err, "timeout", "deadline passed");
+    if (n == 0) return pass_deadline(fd, deadline, err);
   }
 }

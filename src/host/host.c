@@ -10,12 +10,13 @@
 #include <unistd.h>
 
 #include "base/interrupt.h"
+#include "base/wait.h"
 #include "bind/bind.h"
 #include "host/alloc.h"
 #include "host/embed.h"
 #include "migrator.h"
 
-enum { EXIT_INTERNAL = 3, HOOK_INSTRUCTIONS = 100000 };
+enum { EXIT_INTERNAL = 3, HOOK_INSTRUCTIONS = 100000, WAIT_SLACK = 250 * 1000 * 1000 /* ns */ };
 
 static lua_State *volatile running; /* for the signal handler, which may only set a hook */
 
@@ -49,8 +50,10 @@ static void interrupt_hook(lua_State *L, lua_Debug *where) {
   }
 }
 
+/* Waits that have a deadline of their own end first, and say better what for. */
 void mig_host_limit(lua_State *L, mig_deadline deadline) {
   script_deadline = deadline;
+  mig_wait_limit(deadline == MIG_NEVER ? MIG_NEVER : deadline + WAIT_SLACK);
   lua_sethook(L, interrupt_hook, deadline == MIG_NEVER ? 0 : LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
 }
 
@@ -96,7 +99,7 @@ int mig_host_run(int argc, char **argv) {
     return code;
   }
   running = L;
-  script_deadline = MIG_NEVER;
+  mig_host_limit(L, MIG_NEVER);
   mig_interrupt_on_first(on_first_signal);
   lua_pushcfunction(L, last_words);
   lua_pushcfunction(L, run_main);

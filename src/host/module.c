@@ -93,7 +93,7 @@ static int host_fail_alloc(lua_State *L) {
   return lua_gettop(L) - 1;
 }
 
-/* host.limit(deadline): Lua code that still runs then gets a `script` error; nil lifts it. */
+/* host.limit(deadline): Lua code that still runs then gets a `script` error, what waits a `timeout`; nil lifts it. */
 static int host_limit(lua_State *L) {
   mig_host_limit(L, mig_check_deadline(L, 1));
   return 0;

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "base/interrupt.h"
+#include "base/wait.h"
 
 enum { HEAD_MAX = 1024 * 1024, LABEL_MAX = 512, POLL_MS = 60000 };
 
@@ -186,6 +187,7 @@ static int explain(const transfer *t, CURLcode result, mig_err *err) {
 /* The transfer until its end. The second descriptor is the interrupt's, as in mig_wait_fd. */
 static int wait_for(transfer *t, mig_deadline deadline, mig_err *err) {
   int active = 1, queued;
+  deadline = mig_wait_until(deadline);
   for (;;) {
     struct curl_waitfd signal_fd = {.fd = mig_interrupt_fd(), .events = CURL_WAIT_POLLIN};
     int watch = signal_fd.fd >= 0 && !mig_interrupt_seen(), left = mig_remaining_ms(deadline);

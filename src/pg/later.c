@@ -11,6 +11,8 @@
 
 #include "base/wait.h"
 
+enum { THREAD_SLACK = 100 * 1000 * 1000 /* ns */ };
+
 static atomic_int threads;
 
 /* Owned by both sides; whoever leaves last frees it. */
@@ -92,8 +94,20 @@ mig_later *mig_later_start(const char *const *keywords, const char *const *value
   return NULL;
 }
 
+static const char *host_of(const mig_later *later) {
+  for (size_t i = 0; i < later->count; i++)
+    if (strcmp(later->words[i], "host") == 0) return later->words[later->count + 1 + i];
+  return "the server";
+}
+
+/* The thread has the same deadline and says best what it waited for; only a name server can make it miss it. */
 int mig_later_take(mig_later *later, mig_pg *pg, mig_err *err) {
-  if (mig_wait_fd(later->done, POLLIN, later->deadline, NULL, err)) return -1;
+  mig_deadline deadline = later->deadline == MIG_NEVER ? MIG_NEVER : later->deadline + THREAD_SLACK;
+  if (mig_wait_fd(later->done, POLLIN, deadline, NULL, err)) {
+    if (strcmp(err->code, "timeout") == 0)
+      mig_err_set(err, "connect", "the name %s was not resolved before the deadline", host_of(later));
+    return -1;
+  }
   if (later->failed) {
     *err = later->err;
     return -1;
