@@ -79,7 +79,8 @@ $(BUILD)/obj/embedded.o: $(BUILD)/embedded.c $(BUILD)/flags
 -include $(OBJECTS:.o=.d)
 
 # Specs run inside the program, so that it and they are one process for the sanitizers. FILE= and FILTER= narrow any of these.
-SPEC = $(WRAP) $(BUILD)/migrator spec $(if $(FILTER),--filter '$(FILTER)')
+JOBS ?= $(shell nproc)
+SPEC = $(WRAP) $(BUILD)/migrator spec $(if $(FILTER),--filter '$(FILTER)',$(if $(WRAP),,--jobs $(JOBS)))
 has = $(wildcard $(addprefix spec/,$(1)))
 .PHONY: test test-all test-unit test-pg test-cli test-faults bootstrap
 test: bootstrap ## install what is missing, build, run every spec

@@ -43,7 +43,7 @@ elseif env.PROXY_COMMAND then
 end
 
 -- Ready means: the proxy says so, a server answers behind it, and a login runs `select 1`.
-add(steps.wait { proxy = { every = 1, timeout = 30 }, database = { every = 2, timeout = 20 } })
+add(steps.wait { proxy = { every = 1, timeout = 60 }, database = { every = 2, timeout = 20 } })
 
 -- Behind a proxy every database is 127.0.0.1: is it the one that is meant, and may this user do what it is about to do?
 add(steps.preflight { dir = dir, expect = env.EXPECT_DATABASE and { database = env.EXPECT_DATABASE } or nil })

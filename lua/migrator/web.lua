@@ -97,6 +97,7 @@ function M.send(request, opts)
     if over and answer then return finish(answer, tries) end
     if over then
       add_hint(err)
+      if opts.what then err.message = ("%s: %s"):format(opts.what, err.message) end
       if tries > 1 then err.detail = ("tried %d times"):format(tries) end
       error(err, 0)
     end

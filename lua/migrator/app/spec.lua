@@ -3,10 +3,12 @@ local M = {}
 
 ---@param _ migrator.Config
 ---@param sink migrator.Sink
----@param args { spec: string[], filter?: string }
+---@param args { spec: string[], filter?: string, jobs?: string }
 function M.run(_, sink, args)
   package.path = "./?.lua;./?/init.lua;" .. package.path
-  return require("spec.run")(sink, #args.spec > 0 and args.spec or { "spec" }, args.filter)
+  local paths, jobs = #args.spec > 0 and args.spec or { "spec" }, math.tointeger(tonumber(args.jobs or "1"))
+  if jobs and jobs > 1 then return require("spec.parallel")(sink, paths, args.filter, jobs) end
+  return require("spec.run")(sink, paths, args.filter)
 end
 
 return M
