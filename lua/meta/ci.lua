@@ -43,11 +43,12 @@ function ci.group(title) end
 ---Closes it.
 function ci.endgroup() end
 
----Has the runner hide a value, line by line. Only GitHub can; elsewhere nothing is printed. See also `mask`.
+---Has the runner hide a value, line by line and in its encoded forms. Only GitHub can; elsewhere nothing is printed. See
+---also `mask`.
 ---@param value string
 function ci.mask(value) end
 
----Gives the job step an output.
+---Gives the job step an output. A secret in it is hidden.
 ---Raises `config` for an impossible name.
 ---@param name string
 ---@param value string|number|boolean
@@ -57,6 +58,11 @@ function ci.output(name, value) end
 ---Raises `config` when the runner's file cannot be written.
 ---@param markdown string
 function ci.summary(markdown) end
+
+---Returns text of others with nothing in it that GitHub's runner would obey; elsewhere, as it is.
+---@param text string
+---@return string
+function ci.defuse(text) end
 
 ---Prints text of others, with the runner's commands switched off around it.
 ---Raises what the function raises.

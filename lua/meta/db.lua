@@ -59,6 +59,7 @@ local db = {}
 ---@field standby boolean
 ---@field superuser boolean
 ---@field bypassrls boolean
+---@field system_identifier? string of the cluster, where the user may ask for it
 
 ---Opens a session.
 ---Raises `connect`, with `retry = true` where waiting can help; `timeout`; `config` for a URL that is none.
@@ -172,6 +173,35 @@ function db.notices() end
 ---Raises as `db.exec`.
 ---@return migrator.Identity
 function db.identity() end
+
+---@class (exact) migrator.CatalogOptions
+---@field grants? boolean owners and grants too
+---@field comments? boolean
+---@field schema? string of the tracking table, which is left out
+---@field table? string
+
+---@class migrator.CatalogObject
+---@field kind string "table", "column", "constraint", "index", "view", "function", "policy", …
+---@field name string qualified, quoted where it must be
+---@field parent? string the table that it goes with
+---@field definition string as the server prints it, every name in it qualified
+
+---@class migrator.Catalog
+---@field version string of the server
+---@field version_number integer
+---@field grants boolean
+---@field comments boolean
+---@field objects migrator.CatalogObject[] by kind and name; without those of extensions and of the schema migrator
+
+---Reads the catalogue: what is in a database, in one read-only transaction. `migrator drift --against` takes it as JSON.
+---Raises as `db.exec`.
+---```lua
+---for _, object in ipairs(db.catalog().objects) do print(object.kind, object.name) end
+---```
+---@param conn? migrator.Conn the run's own without it
+---@param options? migrator.CatalogOptions
+---@return migrator.Catalog
+function db.catalog(conn, options) end
 
 ---Makes a parameter of a list: a PostgreSQL array.
 ---```lua

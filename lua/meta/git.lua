@@ -9,7 +9,7 @@ local git = {}
 ---@field base? string commit; without it the CI event says which
 ---@field head? string commit, HEAD
 ---@field cwd? string
----@field event? string file with the CI event
+---@field event? string name of the CI event, in place of the one that the environment tells
 ---@field fetch? boolean fetch a commit that is not in the clone
 ---@field allow_unmatched? boolean a pattern may match no file at all
 ---@field getenv? fun(name: string): string?

@@ -22,6 +22,17 @@
 ---@field deadline? string|number
 ---@field steps migrator.Step[]
 
+---A session that can only look; `ctx:need "reader"` behind steps.wait gives one, which connects when first used. Each
+---statement is alone in a read-only transaction that is rolled back, so nothing that it sets outlives it, and PostgreSQL
+---refuses whatever writes. What PostgreSQL lets a read-only transaction do it can do too: NOTIFY, advisory locks, a
+---superuser's functions. It is the database's user that should have no more rights than it needs.
+---Functions given as policies are told facts and get no session at all.
+---@class migrator.Reader
+---@field exec fun(self: migrator.Reader, sql: string, ...: migrator.Parameter): migrator.Rows
+---@field row fun(self: migrator.Reader, sql: string, ...: migrator.Parameter): table<string, any>?
+---@field value fun(self: migrator.Reader, sql: string, ...: migrator.Parameter): any?
+---@field close fun(self: migrator.Reader) the pipeline's end does it
+
 ---What the steps share.
 ---@class migrator.Context
 ---@field config table<string, any> every setting by name; `environment` is a table of variables
@@ -31,7 +42,7 @@
 ---@field record {name: string, status: string, elapsed: number}[]
 ---@field sink any
 ---@field emit fun(name: string, data: table)
----@field conn? migrator.Conn opened by steps.wait
+---@field conn? migrator.Conn opened by steps.wait; it may change anything, `ctx:need "reader"` nothing
 ---@field proxy? migrator.Proxy started by steps.proxy
 ---@field error? migrator.Error set when the steps marked `always` run
 local Context = {}

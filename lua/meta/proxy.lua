@@ -61,8 +61,9 @@ local Proxy = {}
 ---Waits until the URL answers 200 and the probe says yes, while it runs.
 ---Raises `proxy` at once when it exits, with its status and the end of its log; `timeout` when it takes too long.
 ---@param deadline? number the sooner of this and `ready.timeout` counts
+---@param every? number seconds between two looks, instead of `ready.every`
 ---@return migrator.Proxy
-function Proxy:wait_ready(deadline) end
+function Proxy:wait_ready(deadline, every) end
 
 ---Whether it runs.
 ---@return boolean

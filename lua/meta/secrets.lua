@@ -11,8 +11,11 @@ local secrets = {}
 ---@field given table<string, any> what the caller gave beside the reference
 
 ---Fetches a secret: env:NAME, file:PATH, cmd:PROGRAM ARG …, sm://PROJECT/NAME[/VERSION], vault://MOUNT/PATH#FIELD, or a
----scheme of your own. A line end behind it is taken off.
----Raises `script` for a reference that is none, `config` when it cannot be read or is empty, `http`, `timeout`.
+---scheme of your own. A line end behind it is taken off. It is hidden from then on in all that is printed: as it is, each
+---of its lines, and as URLs, JSON, Base64, SQL and Markdown write it. One of four or five characters is hidden where it is
+---a word of its own; a shorter one cannot be, and that is said. A program of `cmd:` does not get to see DATABASE_URL,
+---PGPASSWORD or another variable that holds the URL of a database with its password.
+---Raises `script` for a reference that is none, `config` when it cannot be read or is blank, `http`, `timeout`.
 ---```lua
 ---local dsn, version = secrets.get "sm://acme-prod/DATABASE_URL"
 ---```

@@ -22,6 +22,14 @@ function seed.run(tiers) end
 ---@field null lightuserdata NULL, where nil would be a hole
 local Seed = {}
 
+---What a name in `seeds/presets.lua` may stand for; a list of tiers alone will do too, and so will "all".
+---```lua
+---return { lite = { "reference" }, full = "all", testing = { tiers = { "reference", "people" }, description = "for specs" } }
+---```
+---@class (exact) migrator.PresetDeclaration
+---@field tiers string[]|"all" with all that they need
+---@field description? string
+
 ---What `tier.lua` returns. Every other key is an error.
 ---```lua
 ---return { name = "reference", order = 10, environments = "all", idempotent = true, description = "models and prices" }

@@ -8,9 +8,9 @@ local steps = {}
 
 ---@class (exact) migrator.DetectStep
 ---@field paths string[] patterns as in `git.changed`
----@field base? string commit; without it the CI event says which
+---@field base? string commit; without it the CI event says which, without a CI system the upstream branch or HEAD~1
 ---@field head? string commit, HEAD
----@field fetch? boolean
+---@field fetch? boolean ask `origin` for a commit that is not in the clone
 ---@field database? boolean false: end here when nothing changed, without a look at the database
 ---@field cwd? string
 
@@ -102,7 +102,7 @@ local steps = {}
 ---@field timeout? migrator.Duration
 
 ---@class (exact) migrator.WaitStep
----@field proxy? migrator.WaitBudget every second for 30
+---@field proxy? migrator.WaitBudget as steps.proxy says: every second for 30, Cloud SQL 60
 ---@field database? migrator.WaitBudget every 2 seconds for 20
 
 ---@class (exact) migrator.MigrateStep
@@ -127,6 +127,8 @@ local steps = {}
 ---@field expect_changes? boolean nothing pending is an error
 ---@field deployed? string|fun(): string|string[]|nil newest migration that running code knows: a tag, "file:PATH", "table:TABLE.COLUMN", an address
 ---@field expect? migrator.ExpectedDatabase another database is refused, before anything is done there
+---@field restore? string the way back, said with the WAL's position when the run fails after it changed something
+---@field audit? boolean|"all" a row of the run in migrator.audit
 
 ---@class (exact) migrator.ExpectedDatabase
 ---@field database? string
@@ -145,6 +147,23 @@ local steps = {}
 
 ---@class (exact) migrator.GateStep
 ---@field require? string tag; default: the newest of this checkout
+---@field missing? "refuse"|"allow" rows that this checkout does not know
+---@field dir? string
+---@field schema? string
+---@field table? string
+
+---@class (exact) migrator.PromoteStep
+---@field from string where the other database's URL is, as `secrets.get` takes it: "env:STAGING_DATABASE_URL"
+---@field dir? string
+---@field schema? string
+---@field table? string
+
+---@class (exact) migrator.DriftStep
+---@field against? string file of `migrator drift --snapshot`; without it the migrations run on a throw-away server
+---@field ignore? string[] patterns over schema.object, with * and ?
+---@field grants? boolean owners and grants too
+---@field comments? boolean
+---@field warn? boolean only say it
 ---@field dir? string
 ---@field schema? string
 ---@field table? string
@@ -194,6 +213,18 @@ local steps = {}
 ---@class (exact) migrator.SeedStep
 ---@field dir? string "seeds"
 ---@field tiers? string[] only these
+---@field preset? string instead: one of seeds/presets.lua
+---@field audit? boolean|"all"
+
+---@class (exact) migrator.ResetStep
+---@field confirm? string the phrase, MIGRATOR_CONFIRM; the terminal is asked outside of production
+---@field dir? string
+---@field seeds? string folder of what a later steps.seed runs, checked before the drop
+---@field preset? string
+---@field tiers? string[]
+---@field schema? string of the tracking table
+---@field table? string
+---@field audit? boolean|"all"
 
 ---@class (exact) migrator.RunStep
 ---@field cmd (string|number)[] program and arguments, no shell
@@ -240,7 +271,8 @@ function steps.secret(options) end
 ---@return migrator.Step
 function steps.proxy(options) end
 
----Waits until the proxy is ready and the database runs `select 1`; gives `conn`.
+---Waits until the proxy is ready and the database runs `select 1`; gives `conn`, and `reader`, which opens a session of
+---its own when it is first used.
 ---Raises `proxy`, `connect`, `timeout`.
 ---@param options? migrator.WaitStep
 ---@return migrator.Step
@@ -269,6 +301,25 @@ function steps.preflight(options) end
 ---@param options? migrator.GateStep
 ---@return migrator.Step
 function steps.gate(options) end
+
+---Looks whether what is pending here was applied to another database first, with the same hash; gives `promoted`, the tags.
+---Both are only read, and no lock is taken.
+---Raises `verify`, naming what was not; what `secrets.get` raises; `connect`.
+---```lua
+---steps.promote { from = "env:STAGING_DATABASE_URL" }
+---```
+---@param options migrator.PromoteStep
+---@return migrator.Step
+function steps.promote(options) end
+
+---Compares the live schema with what the journal implies, as `migrator drift` does; gives `drift`.
+---Raises `drift` when they differ, `config` where no server is installed and nothing is given to compare against.
+---```lua
+---steps.drift { against = "schema.json", ignore = { "audit.*" } }
+---```
+---@param options? migrator.DriftStep
+---@return migrator.Step
+function steps.drift(options) end
 
 ---Asks a deployed service until its status and body are right.
 ---Raises `verify` when it answers otherwise until the time is over, `http` when it does not answer.
@@ -318,6 +369,15 @@ function steps.verify(options) end
 ---@return migrator.Step
 function steps.seed(options) end
 
+---Drops everything, guarded as `migrator reset --drop` is, when all that comes after can be done; gives `dropped`.
+---Raises `usage` without the phrase, `config`, `lock`.
+---```lua
+---steps.reset { preset = "full" }
+---```
+---@param options? migrator.ResetStep
+---@return migrator.Step
+function steps.reset(options) end
+
 ---Runs another program, with DATABASE_URL set to the database of this point.
 ---Raises `script` unless it exits 0.
 ---```lua
@@ -327,11 +387,14 @@ function steps.seed(options) end
 ---@return migrator.Step
 function steps.run(options) end
 
----Says what became of the run. Always runs.
+---Says what became of the run, in each of these ways. Always runs, behind all other steps; one that cannot be written does
+---not keep the others from it. `text` is the table of the steps; `github` annotations, step outputs and a summary (elsewhere
+---nothing); `json:FILE` a document, `junit:FILE` a test report, `gitlab:FILE` GitLab's code quality.
+---Raises `script` for a report that it does not know, `config` for a path that cannot become a file.
 ---```lua
----steps.report { "text", "github", "json:report.json" }
+---steps.report { "text", "github", "json:report.json", "junit:junit.xml", "gitlab:gl-code-quality-report.json" }
 ---```
----@param reports? string[] "text", "github", "json:FILE"
+---@param reports? string[] "text" by default; without `:FILE` the names above
 ---@return migrator.Step
 function steps.report(reports) end
 

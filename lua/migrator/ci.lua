@@ -38,6 +38,22 @@ local function escape_property(text)
   return (escape_data(text):gsub(":", "%%3A"):gsub(",", "%%2C"))
 end
 
+-- A secret is searched for before the text is escaped, as that would change it.
+local function safe(text) return mask.apply(tostring(text)) end
+
+---Text of others as a plain line of the log: nothing in it is a command to the runner any more. It obeys `::name::`
+---after blanks at the start of a line, where a carriage return starts one too, and `##[name]` anywhere.
+---@param text string
+---@return string
+function M.defuse(text)
+  if M.provider() ~= "github" then return text end
+  text = text:gsub("##%[", "# #[")
+  if not text:find("::", 1, true) then return text end
+  -- All that .NET trims as a blank: bytes above 127 are parts of its Unicode ones.
+  text = ("\n" .. text):gsub("([\r\n][%s\v\f\194-\227\128-\191\133]*)::", "%1: :")
+  return text:sub(2)
+end
+
 ---One workflow command, escaped.
 ---@param name string
 ---@param properties table<string, string|number>
@@ -47,10 +63,10 @@ function M.command(name, properties, message)
   local list = {}
   for _, key in ipairs(PROPERTIES) do
     local value = properties[key]
-    if value ~= nil and value ~= "" then list[#list + 1] = key .. "=" .. escape_property(value) end
+    if value ~= nil and value ~= "" then list[#list + 1] = key .. "=" .. escape_property(safe(value)) end
   end
   local head = #list > 0 and name .. " " .. table.concat(list, ",") or name
-  return "::" .. head .. "::" .. escape_data(message) .. "\n"
+  return "::" .. head .. "::" .. escape_data(safe(message)) .. "\n"
 end
 
 local function plain(level, note)
@@ -64,13 +80,10 @@ end
 
 local function annotate(level, note)
   if type(note) == "string" then note = { message = note } end
-  local masked = {}
-  for key, value in pairs(note) do masked[key] = type(value) == "string" and mask.apply(value) or value end
-  note = masked
   if M.provider() == "github" then
     io_of.write(M.command(level, note, note.message))
   else
-    io_of.write(plain(level, note))
+    io_of.write(safe(plain(level, note)))
   end
 end
 
@@ -91,6 +104,7 @@ local open_groups = {}
 ---@param title string
 function M.group(title)
   local provider = M.provider()
+  title = safe(title):gsub("[\r\n]+", " ")
   local name = title:gsub("[^%w_.-]", "_"):lower()
   open_groups[#open_groups + 1] = name
   if provider == "github" then
@@ -112,30 +126,18 @@ function M.endgroup()
   end
 end
 
-local function percent_encode(text)
-  return (text:gsub("[^%w%-%._~]", function(c) return ("%%%02X"):format(c:byte()) end))
-end
-
----Hides a value in all that is printed from now on, and tells the runner to: each of its lines, plain and
----percent-encoded, and what else `mask` looks for. Only GitHub can; elsewhere nothing is printed, as the line itself would
----be the leak.
+---Hides a value in all that is printed from now on, and tells the runner to: each of its lines, and the forms that
+---`mask` looks for. What `mask` finds too short to hide the runner is not told either: it would hide it in every word. Only
+---GitHub can; elsewhere nothing is printed, as the line itself would be the leak.
 ---@param value string
 function M.mask(value)
-  mask.add(value)
+  local forms = mask.add(value)
   if M.provider() ~= "github" then return end
-  local said = {}
-  local function say(text)
-    if text ~= "" and not said[text] and not text:find("[\r\n]") then
-      said[text] = true
-      io_of.write("::add-mask::" .. escape_data(text) .. "\n")
-    end
+  local out = {}
+  for _, form in ipairs(forms) do
+    if not form:find("[\r\n]") then out[#out + 1] = "::add-mask::" .. escape_data(form) .. "\n" end
   end
-  for line in value:gmatch("[^\r\n]+") do
-    say(line)
-    say(percent_encode(line))
-  end
-  if value:find("[\r\n]") then say(percent_encode(value)) end
-  for _, form in ipairs(mask.forms(value)) do say(form) end
+  io_of.write(table.concat(out))
 end
 
 local function random_token()
@@ -147,24 +149,23 @@ local function append(path, text)
 end
 
 local function heredoc(name, value)
-  local delimiter = "migrator_" .. random_token()
-  if value:find(delimiter, 1, true) then
-    errors.raise("internal", { message = "step output: the value contains the delimiter" })
-  end
+  local delimiter
+  repeat delimiter = "migrator_" .. random_token() until not value:find(delimiter, 1, true)
   return ("%s<<%s\n%s\n%s\n"):format(name, delimiter, value, delimiter)
 end
 
----Gives the step an output, for later steps and jobs to read. Raises `config` for an impossible name.
+---Gives the step an output, for later steps and jobs to read; a secret in it is hidden, like everywhere. Raises `config`
+---for an impossible name.
 ---@param name string
 ---@param value string|number|boolean
 function M.output(name, value)
   if not name:find("^[%a_][%w_%-]*$") then
     errors.raise("config", { message = ("step output: %q cannot be a name"):format(name) })
   end
-  value = tostring(value)
+  value = safe(value)
   local path = M.provider() == "github" and io_of.getenv("GITHUB_OUTPUT")
   if not path or path == "" then
-    io_of.write(name .. "=" .. value .. "\n")
+    io_of.write(name .. "=" .. M.defuse(value) .. "\n")
   elseif value:find("[\r\n]") then
     append(path, heredoc(name, value))
   else
@@ -180,7 +181,7 @@ function M.summary(markdown)
   markdown = mask.apply(markdown)
   if not markdown:find("\n$") then markdown = markdown .. "\n" end
   if not path or path == "" then
-    io_of.write(markdown)
+    io_of.write(M.defuse(markdown))
     return
   end
   local file = require("migrator.core.fs").find(path)
@@ -200,8 +201,9 @@ end
 ---@param write? fun(text: string) where to, instead of standard output
 function M.foreign(print_it, write)
   write = write or io_of.write
+  local function say(text) write(safe(text)) end
   if M.provider() ~= "github" then
-    print_it(write)
+    print_it(say)
     return
   end
   local token, at_line_start = random_token(), true
@@ -209,7 +211,7 @@ function M.foreign(print_it, write)
   local ok, err = pcall(print_it, function(text)
     if text == "" then return end
     at_line_start = text:sub(-1) == "\n"
-    write(text)
+    say(text)
   end)
   write((at_line_start and "" or "\n") .. "::" .. token .. "::\n")
   if not ok then error(err, 0) end

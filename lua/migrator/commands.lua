@@ -16,7 +16,9 @@ M.list = {
   { name = "migrate", summary = "apply what is pending, and check that it was" },
   { name = "status", summary = "show what is applied, pending, edited, stranded, missing", options = {
     { name = "check", kind = "flag", help = "exit 10 when something is pending" },
-    { name = "all", kind = "flag", help = "list the applied ones too" } } },
+    { name = "all", kind = "flag", help = "list the applied ones too" },
+    { name = "history", kind = "string", metavar = "N",
+      help = "instead: the newest N rows of the audit trail" } } },
   { name = "plan", summary = "show what migrate would do, statement by statement", options = {
     { name = "sql", kind = "flag", help = "print one script for psql instead" },
     { name = "check", kind = "flag", help = "exit 10 when something is pending" } } },
@@ -24,12 +26,24 @@ M.list = {
   { name = "gate", summary = "exit 0 only if the database has what this checkout's code needs", options = {
     { name = "require", kind = "string", metavar = "TAG",
       help = "it and all before it must be applied (default: the newest)" } } },
+  { name = "drift", summary = "compare the live schema with what the journal implies", options = {
+    { name = "against", kind = "string", metavar = "FILE",
+      help = "compare with a snapshot instead of running the migrations on a throw-away server" },
+    { name = "snapshot", kind = "string", metavar = "FILE",
+      help = "write what the whole journal implies, and look at no database" },
+    { name = "ignore", kind = "string", metavar = "PATTERNS",
+      help = "leave out what fits, with * and ?, separated by commas: audit.*,public.tmp_*" },
+    { name = "grants", kind = "flag", help = "owners and grants too" },
+    { name = "comments", kind = "flag", help = "comments too" } } },
   { name = "seed", summary = "run the seed tiers that the environment allows", arguments = {
     { name = "tier", help = "only these tiers", args = "*" } }, options = {
+    { name = "preset", kind = "string", metavar = "NAME", help = "the tiers of a preset of seeds/presets.lua" },
     { name = "prove", kind = "flag", help = "run each idempotent tier twice in a throw-away database and compare" },
     { name = "list", kind = "flag", help = "list the tiers and whether they would run" } } },
   { name = "reset", summary = "migrate and seed; with --drop: drop everything first", options = {
-    { name = "drop", kind = "flag", help = "drop the schemas and the tracking table first" }, CONFIRM } },
+    { name = "drop", kind = "flag", help = "drop the schemas and the tracking table first" }, CONFIRM,
+    { name = "seed", kind = "string", metavar = "WHAT",
+      help = "a preset, or names of tiers with commas between them (default: all that the environment allows)" } } },
   { name = "new", summary = "make a hand-written migration: file and journal entry", arguments = {
     { name = "name", help = "words for its tag" } } },
   { name = "baseline", summary = "mark migrations as applied without running them", arguments = {
@@ -57,7 +71,8 @@ M.list = {
       help = "crash matrix: at most so many points (400; 0: all)" } } },
   { name = "spec", summary = "run the program's own specs", hidden = true, arguments = {
     { name = "spec", help = "spec files or folders (default: spec)", args = "*" } }, options = {
-    { name = "filter", kind = "string", metavar = "PATTERN", help = "only tests whose name matches" } } },
+    { name = "filter", kind = "string", metavar = "PATTERN", help = "only tests whose name matches" },
+    { name = "jobs", kind = "string", metavar = "N", help = "so many files at once, each in a process of its own" } } },
   { name = "dev", summary = "run a Lua file of the checkout with the core modules in sight", hidden = true,
     arguments = {
     { name = "file", help = "the file" }, { name = "words", help = "its arguments", args = "*" } } },

@@ -36,10 +36,15 @@ end
 
 function CONVERT.flag(option, value, origin)
   if type(value) == "boolean" then return value end
+  for _, word in ipairs(option.also or {}) do
+    if value == word then return value end
+  end
   local known = { ["1"] = true, ["true"] = true, yes = true, on = true, ["0"] = false, ["false"] = false, no = false,
     off = false, [""] = false }
   local found = known[tostring(value):lower()]
-  if found == nil then fail(option, value, origin, "true or false") end
+  if found == nil then
+    fail(option, value, origin, table.concat({ "true", "false", table.unpack(option.also or {}) }, " or "))
+  end
   return found
 end
 

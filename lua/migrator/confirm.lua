@@ -6,15 +6,15 @@ local host = require "migrator.core.host"
 local M = {}
 
 local function refuse(message, phrase, command)
-  errors.raise("usage", { message = message, hint = ("%s --confirm %q"):format(command, phrase),
-    state = "nothing was changed" })
+  local hint = type(command) == "function" and command(phrase) or ("%s --confirm %q"):format(command, phrase)
+  errors.raise("usage", { message = message, hint = hint, state = "nothing was changed" })
 end
 
 ---Returns when the phrase was given; raises `usage` otherwise.
 ---@param sink migrator.Sink
 ---@param phrase string
 ---@param given string|nil from --confirm
----@param command string how to say it on the command line, for the hint
+---@param command string|fun(phrase: string): string how to say it on the command line, for the hint; or the hint
 function M.insist(sink, phrase, given, command)
   if given == phrase then return end
   if given then refuse(("the confirmation %q does not match"):format(given), phrase, command) end

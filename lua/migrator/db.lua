@@ -1,6 +1,5 @@
 ---Sessions: the Lua half of the module `db`. The C half knows libpq; this one knows what we want of a session.
 local lazy = require "migrator.lib.lazy"
-local advice = lazy.require "migrator.lib.advice"
 local cjson = require "cjson"
 local clock = require "migrator.core.clock"
 local core = require "migrator.core.db"
@@ -9,34 +8,15 @@ local duration = require "migrator.lib.duration"
 local errors = require "migrator.error"
 local sql = require "migrator.core.sql"
 local suggest = lazy.require "migrator.lib.suggest"
+local unreachable = lazy.require "migrator.lib.unreachable"
 local url = require "migrator.lib.url"
+local url_path = require "migrator.lib.url_path"
+
+url_path.linked = core.keywords
 
 local M = { null = core.null, ping = nil }
 
 local Conn = core.conn
-
----What a failed connection means, by SQLSTATE: whether waiting can help, and a hint where it means something else than
----in a session.
-local RETRY = { ["57P03"] = true, ["53300"] = true }
-local ADVICE = {
-  ["57P03"] = "the server is starting up or shutting down",
-  ["08P01"] = "a pooler is in between: connect to the server itself (a session pooler may pass with "
-    .. "ignore_startup_parameters = options)",
-}
-
-local function advise(err)
-  if err.sqlstate then
-    err.hint = err.hint or ADVICE[err.sqlstate] or advice.find(err)
-    err.retry = RETRY[err.sqlstate]
-  else
-    err.retry = true
-    if err.message:find("unsupported startup parameter", 1, true) then err.retry = nil end
-    if err.message:find("refused", 1, true) or err.message:find("No such file", 1, true) then
-      err.hint = "is the server running, and is it listening there?"
-    end
-  end
-  return err
-end
 
 ---Settings that hold from the first statement. What the URL asks for itself is left to it.
 local function startup_options(opts, asked)
@@ -80,8 +60,7 @@ local KEEPALIVE = { keepalives_idle = "30", keepalives_interval = "10", keepaliv
 ---What libpq is told, and until when.
 ---@return table<string, string> words, number|nil deadline, string limit the words for a limit that was hit
 local function prepare(target, opts)
-  local words = {}
-  for key, value in pairs(type(target) == "table" and target or (url.conninfo(target))) do words[key] = value end
+  local words = url_path.settle(type(target) == "table" and target or (url.conninfo(target)))
   words.options = startup_options(opts, words.options)
   words.application_name = words.application_name or opts.application_name or "migrator"
   words.client_encoding = "UTF8"
@@ -95,12 +74,12 @@ local function prepare(target, opts)
   return words, deadline, ("connecting may take %s (--connect-timeout)"):format(duration.format(seconds))
 end
 
-local function finish(opts, limit, open, ...)
+local function finish(opts, limit, words, open, ...)
   local ok, conn = pcall(open, ...)
   if not ok then
     if not errors.is(conn, "connect") then error(conn, 0) end
     if conn.message:find("before the deadline", 1, true) then conn.hint = conn.hint or limit end
-    error(advise(conn), 0)
+    error(unreachable.advise(conn, words), 0)
   end
   if opts.deadline then conn:set_deadline(opts.deadline) end
   return conn
@@ -113,7 +92,9 @@ end
 function M.connect(target, opts)
   opts = check_options("connect", opts, CONNECT)
   local words, deadline, limit = prepare(target, opts)
-  return finish(opts, limit, core.open, words, deadline)
+  if not url_path.asks_name_server(words) then return finish(opts, limit, words, core.open, words, deadline) end
+  local later <close> = core.open_later(words, deadline)
+  return finish(opts, limit, words, later.take, later)
 end
 
 ---Opens a session while something else goes on. The function that comes back waits for it and raises as `connect` does;
@@ -123,14 +104,13 @@ function M.connect_later(target, opts)
   opts = check_options("connect_later", opts, CONNECT)
   local words, deadline, limit = prepare(target, opts)
   local later = core.open_later(words, deadline)
-  return function() return finish(opts, limit, later.take, later) end
+  return function() return finish(opts, limit, words, later.take, later) end
 end
 
 ---One look at the server, without logging in.
 ---@return "accepting"|"rejecting"|"no answer"|"bad parameters"
 function M.ping(target)
-  local words = type(target) == "table" and target or (url.conninfo(target))
-  return core.ping(words)
+  return core.ping(url_path.settle(type(target) == "table" and target or (url.conninfo(target))))
 end
 
 ---A connection or nil and the error: a question.

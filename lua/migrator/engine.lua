@@ -14,6 +14,7 @@ local marker = lazy.require "migrator.marker"
 local phase = lazy.require "migrator.plan.phase"
 local plan = lazy.require "migrator.plan"
 local repeatable = lazy.require "migrator.repeatable"
+local restore = lazy.require "migrator.restore"
 local retry = lazy.require "migrator.policy.retry"
 local segments = lazy.require "migrator.plan.segments"
 local server = lazy.require "migrator.server"
@@ -51,7 +52,7 @@ end
 local function connect_later(config, opts)
   if opts.conn then return nil end
   local ok, take = pcall(function()
-    return db.connect_later(config_module.need_url(config), connect_options(config, opts.deadline))
+    return db.connect_later(server.check_url(config_module.need_url(config)), connect_options(config, opts.deadline))
   end)
   return function()
     if not ok then error(take, 0) end
@@ -148,8 +149,7 @@ function M.refuse(found)
 end
 
 local function state_of(found, outcome)
-  local last
-  local applied = {}
+  local last, applied = nil, {}
   for _, item in ipairs(outcome.applied) do applied[item.entry] = true end
   for _, item in ipairs(found.items) do
     if applied[item.entry] or item.row then last = item.entry.tag end
@@ -189,7 +189,7 @@ local function call_before(policy, found, session)
 end
 
 ---Runs where an application starts would race with each other and with the deploy.
-local function check_attended(config)
+function M.check_attended(config)
   if not config.attended or config.environment.CI or host.terminal("stderr") then return end
   errors.raise("config", { message = "refused: neither CI nor a terminal (--attended)",
     hint = "migrations belong into the deploy, not into an application's start; CI=true says that this is the deploy" })
@@ -211,24 +211,24 @@ local function explain(result, err)
   if not result.outcome then return advise_lost(err, "nothing was changed: run again") end
   advise_lost(err, "what was applied stays: run again, the rest is still to do")
   err.state = state_of(result.plan, result.outcome)
+  restore.explain(result, err)
   if err.resume then
     err.state = err.state .. ("; its first %d of %d statements stay, the next run goes on behind them")
       :format(err.resume.statement - 1, err.resume.of)
   end
 end
 
----Everything of `migrate`. Always returns; the failure, if there was one, is in the result.
+---Everything of `migrate`. Always returns; the failure, if there was one, is in the result. opts.after sees both.
 ---@param config migrator.Config
 ---@param emit fun(name: string, data: table)
----@param opts? { conn?: migrator.Conn, deadline?: number, policy?: migrator.RunPolicy }
+---@param opts? { conn?: migrator.Conn, deadline?: number, policy?: migrator.RunPolicy, after?: function }
 ---@return { plan?: migrator.Plan, outcome?: migrator.Outcome, error?: migrator.Error, server?: table }
 function M.migrate(config, emit, opts)
   opts = opts or {}
   local result, policy = { started = clock.now() }, opts.policy or {}
-  local before = opts.conn and opts.conn:round_trips() or 0
-  local session
+  local before, session = opts.conn and opts.conn:round_trips() or 0, nil
   local ok, err = pcall(function()
-    check_attended(config)
+    M.check_attended(config)
     local how = { lock = true, emit = emit, deadline = opts.deadline, conn = opts.conn,
       take = connect_later(config, opts) }
     local entries = M.journal(config)
@@ -244,19 +244,21 @@ function M.migrate(config, emit, opts)
     if #found.pending > 0 then
       phase.check(found, function() return deployed.ask(config, policy.deployed, session, opts.deadline) end)
       call_before(policy, found, session)
+      restore.mark(config, result, session.conn)
     end
     emit("begin", { total = #found.pending })
     result.outcome = M.apply(config, found, session, emit, opts.policy, opts.deadline)
     finish(config, result, session, scripts, emit, opts.deadline)
   end)
-  if session then
-    result.round_trips = session.conn:round_trips() - before
-    M.release(session, opts.conn)
-  end
   if not ok then
     explain(result, errors.wrap(err, "internal"))
   elseif result.outcome.failed then
     explain(result, result.outcome.failed.error)
+  end
+  if session then
+    result.round_trips = session.conn:round_trips() - before
+    if opts.after then opts.after(session, result) end -- whatever became of it
+    M.release(session, opts.conn)
   end
   result.elapsed = clock.now() - result.started
   return result

@@ -1,5 +1,6 @@
 ---Has the database what this checkout's code needs? Read-only, without a lock, one round trip after connecting. Decided
----entry by entry, never by counts: a database that is ahead will do, one with a hole will not.
+---entry by entry, never by counts. A database that is ahead may have dropped what this code uses: it will do only for who
+---asks for a tag by name, or allows `missing`.
 local classify = require "migrator.plan.classify"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
@@ -15,6 +16,7 @@ local M = {}
 ---@field applied integer of those
 ---@field lacking { tag: string, state: string }[] of those
 ---@field ahead integer rows that no entry of this checkout explains
+---@field stale boolean they close the gate
 ---@field server table
 ---@field round_trips integer after connecting
 
@@ -69,9 +71,10 @@ function M.check(config, opts)
   local _ <close> = session.conn
   check_server(config, session.state)
   local lacking, ahead = M.judge(journal.entries, session.rows, upto)
-  return { ok = #lacking == 0, required = upto > 0 and journal.entries[upto].tag or nil, needed = upto,
-    applied = upto - #lacking, lacking = lacking, ahead = ahead, server = session.state,
-    round_trips = session.conn:round_trips() }
+  local stale = ahead > 0 and not opts.require and config.missing ~= "allow"
+  return { ok = #lacking == 0 and not stale, stale = stale, needed = upto,
+    required = upto > 0 and journal.entries[upto].tag or nil, applied = upto - #lacking,
+    lacking = lacking, ahead = ahead, server = session.state, round_trips = session.conn:round_trips() }
 end
 
 local MOST = 5
@@ -80,6 +83,12 @@ local MOST = 5
 ---@param verdict migrator.GateVerdict
 function M.refuse(verdict)
   if verdict.ok then return end
+  if #verdict.lacking == 0 then
+    errors.raise("verify", { message = ("the gate is closed: the database %s has %d migration(s) that this checkout "
+      .. "does not know, and may lack what they dropped"):format(verdict.server.database, verdict.ahead),
+      hint = "deploy the newer commit; if this code runs on it all the same, --require its newest tag, "
+        .. "or --missing allow" })
+  end
   local named, edited = {}, false
   for i, item in ipairs(verdict.lacking) do
     if i <= MOST then named[i] = ("%s (%s)"):format(item.tag, item.state) end

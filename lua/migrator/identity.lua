@@ -15,24 +15,40 @@ local WORDS = { system_identifier = "system identifier" }
 ---@field user string
 ---@field version string of the server
 ---@field system_identifier string|nil of the cluster, nil where the user may not ask for it
+---@field kind "direct"|"session"|"transaction"|nil what is between us and the server, nil where it was not tried
 
 ---@param session migrator.Session
 ---@return migrator.Identity
 function M.of(session)
   local state = session.state
-  local ok, system = pcall(session.conn.value, session.conn,
-    "select system_identifier::text from pg_catalog.pg_control_system()")
-  if not ok and not errors.is(system, "sql") then error(system, 0) end
   return { database = state.database, host = state.host or "local", port = state.port, user = state.user,
-    version = state.version, system_identifier = ok and type(system) == "string" and system or nil }
+    version = state.version, system_identifier = state.system_identifier, kind = state.kind }
+end
+
+---Asks a session, for scripts: more than a run needs to know.
+---@param conn migrator.Conn
+---@return table
+function M.ask(conn)
+  local found = conn:row([[select current_database() as database, current_user::text as user,
+    pg_catalog.pg_is_in_recovery() as standby, rolsuper as superuser, rolbypassrls as bypassrls,
+    pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute') as system_identifier
+    from pg_catalog.pg_roles where rolname = current_user]])
+  found.system_identifier = found.system_identifier
+    and conn:value "select system_identifier::text from pg_catalog.pg_control_system()" or nil
+  for key, value in pairs(conn:info()) do
+    if found[key] == nil then found[key] = value end
+  end
+  return found
 end
 
 ---@param identity migrator.Identity
 ---@return string
 function M.describe(identity)
   local port = tostring(identity.port or "") ~= "" and not identity.host:find("^/") and ":" .. identity.port or ""
-  return ("database %s as %s on %s%s, PostgreSQL %s%s"):format(identity.database, identity.user, identity.host, port,
-    identity.version, identity.system_identifier and ", system " .. identity.system_identifier or "")
+  local between = identity.kind and identity.kind ~= "direct"
+    and (", through a pooler in %s mode"):format(identity.kind)
+  return ("database %s as %s on %s%s, PostgreSQL %s%s%s"):format(identity.database, identity.user, identity.host, port,
+    identity.version, identity.system_identifier and ", system " .. identity.system_identifier or "", between or "")
 end
 
 ---Checks what a script expects, before anything runs: known names, texts.

@@ -89,7 +89,10 @@ function M.main(argv)
   local sink = holder.sink or require("migrator.sink").new(guess(argv))
   sink:clear_progress()
   local shown, second = pcall(require("migrator.sink.failure").print, sink, result)
-  if not shown then host.write("stderr", "error: " .. tostring(result) .. "\n" .. tostring(second) .. "\n") end
+  if not shown then
+    local text = "error: " .. tostring(result) .. "\n" .. tostring(second) .. "\n"
+    host.write("stderr", require("migrator.lib.mask").apply(text))
+  end
   return errors.exit_code(result)
 end
 

@@ -9,12 +9,13 @@ local M = {}
 ---@field help string
 ---@field commands? string[] only these take it; nil: all that touch a database
 ---@field choices? string[]
+---@field also? string[] what a flag may be besides true and false, in the environment and the file
 ---@field env? string read besides MIGRATOR_<OPTION>
 ---@field cli? false not on the command line
 ---@field file? false not in migrator.config.lua
 
-local DB = { "migrate", "status", "plan", "verify", "gate", "seed", "reset", "baseline", "repair", "doctor", "test",
-  "run" }
+local DB = { "migrate", "status", "plan", "verify", "gate", "drift", "seed", "reset", "baseline", "repair", "doctor",
+  "test", "run" }
 local RUN = { "migrate", "reset", "run" }
 
 M.list = {
@@ -61,7 +62,7 @@ M.list = {
     commands = { "migrate", "plan", "reset", "run" },
     help = "what to do about files edited after they were applied (refuse)" },
   { name = "missing", kind = "choice", default = "refuse", choices = { "refuse", "allow" },
-    commands = { "migrate", "plan", "reset", "run" },
+    commands = { "migrate", "plan", "gate", "reset", "run" },
     help = "what to do about tracking rows that no entry explains (refuse)" },
   { name = "baseline", kind = "choice", default = "refuse", choices = { "refuse", "run" },
     commands = { "migrate", "plan", "reset", "run" },
@@ -72,6 +73,8 @@ M.list = {
     help = "refuse where there is neither CI nor a terminal, as when an application starts" },
   { name = "rehearse", kind = "flag", default = false, file = false, commands = { "migrate" },
     help = "run everything that is pending, then roll it back" },
+  { name = "restore", kind = "string", metavar = "TEXT", commands = RUN,
+    help = "the way back (words, an address), said with the WAL's position when a run fails after changing something" },
   { name = "orphans", kind = "choice", default = "forgotten", choices = { "forgotten", "refuse", "allow" },
     help = "which files without a journal entry to refuse: those that look forgotten, all, none (forgotten)" },
   { name = "repeatable", kind = "string", metavar = "DIR", commands = { "migrate", "status", "reset", "run", "test" },
@@ -82,9 +85,17 @@ M.list = {
     help = "the variable that names the environment; unset or unknown counts as production" },
   { name = "hosts", kind = "list", default = {}, cli = false,
     help = "hosts besides the local ones on which a seed tier may truncate and reset may drop" },
+  { name = "reset_target", kind = "string", metavar = "NAME", cli = false, file = false,
+    help = "the database that reset --drop may empty in production; only from the environment" },
+  { name = "audit", kind = "flag", default = false, also = { "all" },
+    commands = { "migrate", "seed", "reset", "baseline", "repair", "run" },
+    help = "leave a row of the run in migrator.audit (the variable or the file may say `all`: idle runs too)" },
   { name = "policy", kind = "string", default = "strict", metavar = "NAME", commands = { "verify" },
     help = "what verify looks at: count, set or strict (strict)" },
   { name = "json", kind = "flag", default = false, file = false, help = "one JSON document on standard output" },
+  { name = "report", kind = "string", metavar = "FILE", file = false,
+    commands = { "migrate", "verify", "gate", "seed", "reset", "run" },
+    help = "the document of --json, written to this file whatever becomes of the run" },
   { name = "log", kind = "choice", default = "text", choices = { "text", "json" }, help = "form of the log (text)" },
   { name = "quiet", kind = "flag", default = false, file = false, help = "only errors" },
   { name = "verbose", kind = "flag", default = false, file = false,

@@ -3,9 +3,12 @@
 local clock = require "migrator.core.clock"
 local config_module = require "migrator.config"
 local errors = require "migrator.error"
+local host = require "migrator.core.host"
 local suggest = require "migrator.lib.suggest"
 
 local M = {}
+
+local FINAL_SECONDS = 60 -- for what runs behind the deadline: undo, and the steps that always run
 
 local Pipeline = {}
 Pipeline.__index = Pipeline
@@ -97,7 +100,15 @@ end
 local Context = {}
 Context.__index = Context
 
-function Context:give(name, value) self.values[name] = value end
+---What was proven of a database says nothing of another one: with another `dsn` a gate is not open any more.
+local function doubt(ctx)
+  if ctx.results.gate or ctx.results.migrate then ctx.results.gate = { ok = false, lacking = {} } end
+end
+
+function Context:give(name, value)
+  if name == "dsn" and value ~= self.values.dsn then doubt(self) end
+  self.values[name] = value
+end
 
 function Context:find(name) return self.values[name] end
 
@@ -162,11 +173,22 @@ local function begin_early(ctx, step)
   if not ok and errors.is(err, "interrupted") then error(err, 0) end
 end
 
+local PROOFS = { dsn = true, migrated = true, gate = true }
+
+---A step that was to prove something, or of another database, is not made up for by what was proven before it. When
+---steps.migrate ends the run, it has proven all that a gate behind it would.
+local function skip(ctx, step)
+  table.insert(ctx.record, { name = step.name, status = "skipped", elapsed = 0 })
+  for _, name in ipairs(step.gives or {}) do
+    if PROOFS[name] and not (name == "gate" and ctx.results.migrate) then doubt(ctx) end
+  end
+end
+
 local function run_main(self, ctx, begun)
   for position, step in ipairs(self.steps) do
     if not step.always then
       if ctx.stopped then
-        table.insert(ctx.record, { name = step.name, status = "skipped", elapsed = 0 })
+        skip(ctx, step)
       else
         begun[#begun + 1] = step
         begin_early(ctx, self.steps[position + 1])
@@ -191,6 +213,28 @@ local function mark_rest(self, ctx)
   end
 end
 
+---A failed verification whose error was swallowed fails the run all the same, and before a report says otherwise.
+local function find_swallowed()
+  local verify = package.loaded["migrator.verify"]
+  local verdict = verify and verify.pending_failures()[1]
+  if not verdict then return nil end
+  local ok, err = pcall(verify.insist, verdict)
+  return not ok and errors.wrap(err, "verify") or nil
+end
+
+---The report comes last: it tells what became of the other steps that always run, too.
+local function run_always(self, ctx)
+  for _, is_report in ipairs { false, true } do
+    for _, step in ipairs(self.steps) do
+      if step.always and (step.name == "report") == is_report then
+        local late = run_step(ctx, step)
+        if late and not ctx.error then ctx.error = late end
+        ctx.error = ctx.error or find_swallowed()
+      end
+    end
+  end
+end
+
 ---@param ctx table config, sink, emit; `values` given from the start
 ---@return migrator.Error|nil
 function M.run(self, ctx)
@@ -206,15 +250,11 @@ function M.run(self, ctx)
   end
   local begun = {}
   local err = run_main(self, ctx, begun)
+  if ctx.deadline then host.limit(clock.deadline(FINAL_SECONDS)) end
   if err then mark_rest(self, ctx) end
   undo_all(ctx, begun, err)
-  ctx.error, ctx.elapsed = err, clock.now() - ctx.started
-  for _, step in ipairs(self.steps) do
-    if step.always then
-      local late = run_step(ctx, step)
-      if late and not ctx.error then ctx.error = late end
-    end
-  end
+  ctx.error, ctx.elapsed = err or find_swallowed(), clock.now() - ctx.started
+  run_always(self, ctx)
   return ctx.error
 end
 

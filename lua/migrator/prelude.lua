@@ -23,7 +23,9 @@ local sink_module = require "migrator.sink"
 local steps = require "migrator.steps"
 local url = require "migrator.lib.url"
 
+local catalog = lazy.require "migrator.drift.catalog"
 local gcp = lazy.require "migrator.gcp"
+local identity = lazy.require "migrator.identity"
 local secrets = lazy.require "migrator.secrets"
 
 local M = {}
@@ -83,16 +85,12 @@ local function make_db(config, run)
   end
   out.transaction = M.transaction(function(...) return conn():transaction(...) end)
   run.session = function(given) return rawequal(given, out) and conn() or given end
-  out.identity = blame.guard(function()
-    local session = conn()
-    local found = session:row([[select current_database() as database, current_user::text as user,
-      pg_catalog.pg_is_in_recovery() as standby, (select rolsuper from pg_catalog.pg_roles where rolname = current_user) as superuser,
-      (select rolbypassrls from pg_catalog.pg_roles where rolname = current_user) as bypassrls]])
-    for key, value in pairs(session:info()) do
-      if found[key] == nil then found[key] = value end
-    end
-    return found
-  end)
+  out.catalog = blame.guard(function(given, opts)
+    local asked = { schema = config.schema, table = config.table }
+    for name, value in pairs(opts or {}) do asked[name] = value end
+    return catalog.take((given == nil or rawequal(given, out)) and conn() or given, asked)
+  end, "db.catalog")
+  out.identity = blame.guard(function() return identity.ask(conn()) end, "db.identity")
   return out
 end
 

@@ -209,10 +209,11 @@ end
 ---Waits until it is ready: the URL answers 200, then the probe says yes, and it still runs after each.
 ---Raises `proxy` at once when it exits, with its status and the end of its log; `timeout` when it takes too long.
 ---@param deadline? number the sooner of this and `ready.timeout` counts
+---@param every? number seconds between two looks, instead of `ready.every`
 ---@return migrator.Proxy self
-function Proxy:wait_ready(deadline)
+function Proxy:wait_ready(deadline, every)
   local ready, started = self.ready, clock.now()
-  local every = ready.every or READY.every
+  every = every or ready.every or READY.every
   local last = started + (ready.timeout or READY.timeout)
   local reason
   local pause = math.min(every, FIRST_PAUSE)

@@ -1,57 +1,88 @@
 ---Dropping everything, so that migrate starts from nothing. Guarded three times: by the environment, the host and a
----phrase that names the target; and only when all that comes after has been checked.
+---phrase that names the target, and in production by a second factor; and only when all that comes after has been checked.
+local audit = require "migrator.audit"
+local confirm = require "migrator.confirm"
+local engine = require "migrator.engine"
 local errors = require "migrator.error"
 local gate = require "migrator.seed.gate"
 local marker = require "migrator.marker"
+local preflight = require "migrator.reset.preflight"
+local public = require "migrator.reset.public"
+local sink_module = require "migrator.sink"
 local sql = require "migrator.core.sql"
 local values = require "migrator.seed.values"
 
 local M = {}
 
----What the confirmation must be: it names the database, and the host when that is not this machine.
+local NOTHING = "nothing was dropped"
+
+---What the confirmation must be. A database that is marked, and production, are called by what they are; another by its
+---name, and its host when that is not this machine.
+---@param info table of conn:info()
+---@param environment? migrator.Environment of M.check_target
 ---@return string
-function M.phrase(info)
+function M.phrase(info, environment)
+  if environment and (environment.marked or environment.name == "production") then
+    return "reset-" .. environment.name
+  end
   if gate.is_local(info.host) then return "reset " .. info.database end
   return ("reset %s on %s"):format(info.database, info.host)
 end
 
----Production, which is also what nobody named, only with the host allowed by name and the phrase as an argument.
+local function is_allowed(config, conn)
+  for _, name in ipairs(config.hosts) do
+    for _, reached in ipairs(gate.hosts(config, conn)) do
+      if name:lower() == reached:lower() then return true end
+    end
+  end
+  return false
+end
+
+---Production takes three consents that are given in three places: the command, the project's file, the environment.
+local function check_production(config, conn, environment, given)
+  local info, lacks, hints = conn:info(), {}, {}
+  local function lack(what, hint) lacks[#lacks + 1], hints[#hints + 1] = what, hint end
+  if not given then
+    lack("the phrase", ("--confirm %s (or MIGRATOR_CONFIRM)"):format(M.phrase(info, environment)))
+  end
+  if not is_allowed(config, conn) then
+    lack("its host in the list", ("hosts = { %q } in migrator.config.lua"):format(
+      gate.hosts(config, conn)[1] or info.host))
+  end
+  if (config.reset_target or "") == "" then
+    lack("the second factor", "MIGRATOR_RESET_TARGET=NAME, the database's name, in the environment")
+  elseif config.reset_target ~= info.database then
+    lack("the second factor", ("MIGRATOR_RESET_TARGET is %q, and this is another database"):format(config.reset_target))
+  end
+  if #lacks == 0 then return end
+  errors.raise("config", { message = "reset --drop is refused in production: it lacks " .. table.concat(lacks, ", "),
+    hint = table.concat(hints, "; "), state = NOTHING })
+end
+
+---Production, which is also what nobody named, only with the host allowed by name, the phrase given beforehand, and the
+---second factor.
 ---@param config migrator.Config
 ---@param conn migrator.Conn
 ---@param given string|nil --confirm
+---@return migrator.Environment environment with `marked`: the database says so itself
 function M.check_target(config, conn, given)
   local mark = marker.find(conn)
   marker.check(config, { marker = mark and mark.name })
   local environment = gate.environment(config)
+  environment.marked = mark ~= nil
   local stranger = gate.find_stranger(config, conn)
   if stranger then
-    errors.raise("config", { message = ("reset --drop: %s is not a local host"):format(stranger),
+    errors.raise("config", { message = ("reset --drop: %s is not a local host"):format(stranger), state = NOTHING,
       hint = ('name it in migrator.config.lua when that is meant: hosts = { %q }'):format(stranger) })
   end
   if environment.name ~= "production" then return environment end
-  local allowed = false
-  for _, name in ipairs(config.hosts) do
-    for _, reached in ipairs(gate.hosts(config, conn)) do allowed = allowed or name:lower() == reached:lower() end
+  if not mark and environment.value ~= "production" then
+    errors.raise("config", { message = "reset --drop is not allowed in production: " .. environment.why,
+      state = NOTHING,
+      hint = ("say what it is: %s=development (or test, staging, production)"):format(environment.variable) })
   end
-  if allowed and given then return environment end
-  errors.raise("config", { message = "reset --drop is not allowed in production: " .. environment.why,
-    hint = environment.value == "production"
-      and "it needs both --confirm and the host's name in `hosts` of migrator.config.lua"
-      or ("set %s=development (or test, staging) if this is one"):format(environment.variable) })
-end
-
-local function created_schemas(entries, out)
-  for _, entry in ipairs(entries) do
-    for _, statement in ipairs(entry:statements()) do
-      if statement.words:find("^CREATE SCHEMA") then
-        local rest = statement.text:gsub("^%s*%a+%s+%a+%s+", "",
-          1):gsub("^[Ii][Ff]%s+[Nn][Oo][Tt]%s+[Ee][Xx][Ii][Ss][Tt][Ss]%s+", "")
-          :gsub("^[Aa][Uu][Tt][Hh][Oo][Rr][Ii][Zz][Aa][Tt][Ii][Oo][Nn]%s+", "")
-        local quoted = rest:gsub('""', "\0"):match('^"([^"]*)"')
-        out[quoted and quoted:gsub("\0", '"') or (rest:match("^[%w_$\128-\255]+") or ""):lower()] = true
-      end
-    end
-  end
+  check_production(config, conn, environment, given)
+  return environment
 end
 
 ---The schemas to drop that are there: public, the tracking schema, our own, and those that the journal's files create.
@@ -61,13 +92,14 @@ end
 ---@return { name: string, tables: integer, ours: boolean }[]
 function M.schemas(conn, config, entries)
   local wanted = { public = true, migrator = true, [config.schema] = true }
-  created_schemas(entries, wanted)
+  for name in pairs(preflight.created(entries, "SCHEMA")) do wanted[name] = true end
   local names = {}
   for name in pairs(wanted) do
     if name ~= "" and not name:find("^pg_") and name ~= "information_schema" then names[#names + 1] = name end
   end
   return conn:exec([[select nspname::text as name, pg_catalog.pg_has_role(nspowner, 'usage') as ours,
-    (select count(*) from pg_catalog.pg_class where relnamespace = n.oid and relkind in ('r', 'p', 'f')) as tables
+    (select count(*) from pg_catalog.pg_class where relnamespace = n.oid and relkind in ('r', 'p', 'f')
+      and not (nspname = 'migrator' and relname = 'audit')) as tables
     from pg_catalog.pg_namespace n where nspname = any($1::text[]) order by nspname]], values.array(names))
 end
 
@@ -147,39 +179,17 @@ local function check_outside(conn, before, list)
   end
 end
 
-local ACL = [[
-select a.privilege_type as privilege, a.is_grantable as grantable, case when a.grantee = 0 then 'public'
-  else quote_ident(r.rolname) end as grantee
-from pg_catalog.pg_namespace n cross join lateral pg_catalog.aclexplode(n.nspacl) a
-left join pg_catalog.pg_roles r on r.oid = a.grantee where n.nspname = 'public']]
-
----Everything needed to make public again as it was: owner, grants, comment, and the extensions that no migration
----creates.
-local function remember(conn, source, list)
-  local out = conn:row([[select nspowner::regrole::text as owner,
-    obj_description(oid, 'pg_namespace') as comment from pg_catalog.pg_namespace where nspname = 'public']])
-      or { owner = nil }
-  out.grants, out.extensions = conn:exec(ACL), {}
-  for _, row in ipairs(conn:exec([[select e.extname::text as name, n.nspname::text as schema, e.extversion as version
-    from pg_catalog.pg_extension e join pg_catalog.pg_namespace n on n.oid = e.extnamespace
-    where n.nspname = any($1::text[])]], list)) do
-    if row.schema == "public" and not source:find(row.name:lower(), 1, true) then table.insert(out.extensions, row) end
+---Drops a schema with all that is in it. Of ours the audit trail stays: an append-only table is not written anew.
+local function drop_schema(conn, name)
+  if name ~= "migrator" or not audit.exists(conn) then
+    return conn:exec(("drop schema %s cascade"):format(sql.quote_ident(name)))
   end
-  return out
-end
-
-local function recreate(conn, kept)
-  conn:exec("create schema public" .. (kept.owner and " authorization " .. kept.owner or ""))
-  for _, grant in ipairs(kept.grants) do
-    conn:exec(("grant %s on schema public to %s%s"):format(grant.privilege:lower(), grant.grantee,
-      grant.grantable and " with grant option" or ""))
-  end
-  if type(kept.comment) == "string" then
-    conn:exec("comment on schema public is " .. sql.quote_literal(kept.comment))
-  end
-  for _, extension in ipairs(kept.extensions) do
-    conn:exec(("create extension %s with schema public version %s"):format(sql.quote_ident(extension.name),
-      sql.quote_literal(extension.version)))
+  for _, row in ipairs(conn:exec([[select c.relname::text as name, case c.relkind when 'v' then 'view'
+    when 'm' then 'materialized view' when 'f' then 'foreign table' when 'S' then 'sequence' else 'table' end as kind
+    from pg_catalog.pg_class c where c.relnamespace = 'migrator'::regnamespace and c.relname <> 'audit'
+      and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and not exists (select 1 from pg_catalog.pg_depend d
+      where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'i')]])) do
+    conn:exec(("drop %s if exists migrator.%s cascade"):format(row.kind, sql.quote_ident(row.name)))
   end
 end
 
@@ -187,18 +197,74 @@ end
 ---@param conn migrator.Conn
 ---@param schemas table[] of M.schemas
 ---@param entries migrator.Entry[]
-function M.drop(conn, schemas, entries)
+---@param record? fun() called in the transaction, behind all else
+function M.drop(conn, schemas, entries, record)
   local list, texts = values.array(names_of(schemas)), {}
   for i, entry in ipairs(entries) do texts[i] = entry:text():lower() end
   conn:transaction(function()
     conn:exec("set local client_min_messages = warning")
     local before = conn:exec(OUTSIDE, list)
-    local kept, mark = remember(conn, table.concat(texts, "\n"), list), marker.find(conn)
-    for _, schema in ipairs(schemas) do conn:exec(("drop schema %s cascade"):format(sql.quote_ident(schema.name))) end
+    local kept, mark = public.remember(conn, table.concat(texts, "\n"), list), marker.find(conn)
+    for _, schema in ipairs(schemas) do drop_schema(conn, schema.name) end
     check_outside(conn, before, list)
-    recreate(conn, kept)
+    public.recreate(conn, kept)
     if mark then marker.write(conn, mark) end
+    if record then record() end
   end)
+end
+
+---No drop without its row: where there is a trail, or the policy wants one, it is written in the same transaction.
+local function drop_recorded(conn, schemas, entries, trail)
+  if not trail then return M.drop(conn, schemas, entries) end
+  local list = {}
+  for i, schema in ipairs(schemas) do list[i] = { kind = "schema", name = schema.name } end
+  local ok, err = pcall(M.drop, conn, schemas, entries, function()
+    local done, why = pcall(trail.insert, trail, conn, { applied = list })
+    if done then return end
+    error(errors.add(why, { state = NOTHING, hint = "a drop and its row in migrator.audit are one transaction: this "
+      .. "user needs usage on schema migrator, and insert and select on the table" }), 0)
+  end)
+  if ok then return end
+  trail:write(conn, { applied = {}, error = err })
+  error(err, 0)
+end
+
+---What was dropped, where and when, for people.
+---@param dropped table of M.perform
+---@return string[] lines
+function M.describe(dropped)
+  local parts = {}
+  for i, schema in ipairs(dropped.schemas) do parts[i] = ("%s (%d tables)"):format(schema.schema, schema.tables) end
+  return { ("Dropped: %s"):format(#parts > 0 and "schema " .. table.concat(parts, ", ") or "nothing"),
+    ("Database: %s as %s on %s, environment %s, %s"):format(dropped.database, dropped.user, dropped.host,
+      dropped.environment, dropped.at) }
+end
+
+---The whole of the guarded drop on a session, which holds the run lock afterwards.
+---@param config migrator.Config
+---@param conn migrator.Conn
+---@param wanted migrator.ResetPlan
+---@param how { given?: string, sink: migrator.Sink, emit: function, command: string|function, deadline?: number }
+---@return table dropped for people and --json
+---@return migrator.Session session
+---@return migrator.AuditTrail|nil trail
+function M.perform(config, conn, wanted, how)
+  local environment = M.check_target(config, conn, how.given)
+  local entries = wanted.journal.entries
+  local schemas = M.schemas(conn, config, entries)
+  M.check_privileges(conn, schemas)
+  preflight.check_server(conn, wanted, how.emit)
+  M.check_sessions(config, conn, how.emit)
+  local info = conn:info()
+  confirm.insist(how.sink, M.phrase(info, environment), how.given, how.command)
+  local session = engine.open(config, { lock = true, emit = how.emit, conn = conn, deadline = how.deadline })
+  local trail = audit.start(config, { command = "reset", emit = how.emit, deadline = how.deadline,
+    marker = session.state.marker, force = audit.exists(conn) })
+  drop_recorded(conn, schemas, entries, trail)
+  local dropped = sink_module.array {}
+  for i, schema in ipairs(schemas) do dropped[i] = { schema = schema.name, tables = schema.tables } end
+  return { database = info.database, host = info.host, user = info.user, environment = environment.name,
+    at = os.date("!%Y-%m-%dT%H:%M:%SZ"), schemas = dropped }, session, trail
 end
 
 return M

@@ -11,8 +11,9 @@ local SAFE = { "assert", "error", "getmetatable", "setmetatable", "ipairs", "pai
 
 -- What a user's code may catch is what it could have caused; the end of the run is not among it.
 local function must_pass(err)
-  return errors.is(err, "interrupted") or (errors.is(err, "script")
-    and err.message:find("deadline passed", 1, true) ~= nil)
+  return errors.is(err, "interrupted")
+    or (errors.is(err, "script") and err.message:find("deadline passed", 1, true) ~= nil)
+    or (errors.is(err, "timeout") and err.message:find("the run's deadline passed", 1, true) ~= nil)
 end
 
 local function safe_pcall(fn, ...)

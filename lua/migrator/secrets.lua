@@ -11,7 +11,7 @@ local suggest = lazy.require "migrator.lib.suggest"
 
 local M = {}
 
-local LIMIT = 65536
+local LIMIT = 65536 + 2 -- of a file: what Google and Vault hold at most, and a line end
 
 ---@class migrator.SecretContext
 ---@field environment table<string, string>
@@ -32,11 +32,36 @@ end
 
 function SCHEMES.file(path) return require("migrator.core.fs").read(path, LIMIT) end
 
+-- The URL of a database, with a password in it.
+local function is_way_in(value) return value:find("^%s*[\"']?postgres[%w+]*://[^@]*:[^@]*@") ~= nil end
+
+---What a program that we start has no use for, and a leak would be: each variable that is a way into a database.
+---@param environment table<string, string>
+---@param has_token? boolean it is given a token of its own, so it has no use for the job's either
+---@return table<string, false> as `env` of `process.run` takes it
+function M.withheld(environment, has_token)
+  local out = { DATABASE_URL = false, PGPASSWORD = false }
+  if has_token then out.ACTIONS_ID_TOKEN_REQUEST_TOKEN, out.ACTIONS_RUNTIME_TOKEN = false, false end
+  for name, value in pairs(environment) do
+    if is_way_in(value) then out[name] = false end
+  end
+  return out
+end
+
+-- What it says goes to who can answer, a person at a terminal. Elsewhere it waits until we know what must not be in it.
+local function run_command(cmd, ctx)
+  local attended = host.terminal("stderr") ~= nil
+  local result = require("migrator.core.process").run { cmd = cmd, stdout = "capture",
+    stderr = attended and "inherit" or "capture", env = M.withheld(ctx.environment), deadline = ctx.deadline }
+  if (result.stdout or ""):find("%S") then M.hush(result.stdout) end
+  for line in (result.stderr or ""):gmatch("[^\r\n]+") do ctx.note(cmd[1] .. ": " .. line) end
+  return result
+end
+
 function SCHEMES.cmd(line, ctx)
   local cmd = {}
   for word in line:gmatch("%S+") do cmd[#cmd + 1] = word end
-  local result = require("migrator.core.process").run { cmd = cmd, stdout = "capture", stderr = "inherit",
-    deadline = ctx.deadline }
+  local result = run_command(cmd, ctx)
   if result.code ~= 0 then
     errors.raise("config", { message = ("%s exited with %s"):format(cmd[1], result.code
       or ("signal " .. tostring(result.signal))) })
@@ -87,15 +112,31 @@ function M.parse(reference)
     or "there is: " .. table.concat(names(), ", ")
 end
 
+---Every text in a URL or conninfo string that may be its password: as it is written and as it is meant. A malformed
+---one may have been cut anywhere, and its parts are what an error names.
+local function passwords_of(text)
+  local out, ok, words = {}, pcall(url.conninfo, text)
+  if ok then
+    out = { words.password, words.sslpassword, text:match("^%s*%a[%w+.-]*://[^/?#@:]*:([^/?#@]+)@") }
+  elseif text:find("://", 1, true) then
+    local raw = text:match("://[^:@/]*:(.*)@") or text:match("://[^:@/]*:(.*)/") or text:match("://[^:@/]*:(.*)$")
+    for _, value in ipairs { raw or "", text:match("[?&]password=([^&]*)") or "" } do
+      out[#out + 1] = value
+      for part in value:gmatch("[^@:/?#&=]+") do out[#out + 1] = part end
+    end
+  else
+    out = { text, text:match("password%s*=%s*'([^']*)") or text:match("password%s*=%s*([^%s']+)") }
+  end
+  return out
+end
+
 ---Hides a secret in all that is printed from now on, on GitHub by its runner as well: as it is, each of its lines, its
 ---encoded forms, and the password alone when it is a URL.
 ---@param value string
 function M.hush(value)
   host.seal()
   ci.mask(value)
-  local ok, words = pcall(url.conninfo, value)
-  local password = ok and words.password or value:match("^%a[%w+.-]*://[^/?#@:]*:([^/?#@]+)@")
-  if password and #password > 0 then ci.mask(password) end
+  for _, password in pairs(passwords_of(value)) do ci.mask(password) end
 end
 
 local function make_context(ctx)
@@ -119,13 +160,17 @@ function M.get(reference, ctx)
   if type(value) ~= "string" then
     errors.raise("script", { message = ("the scheme %q gave a %s, not a string"):format(scheme, type(value)) })
   end
-  M.hush(value)
   local name = scheme == "cmd" and "cmd:" .. rest:match("^%S+") or reference
-  if value:find("[\r\n]$") then
-    value = value:gsub("\r?\n$", ""):gsub("\r$", "")
-    ctx.note("a newline at its end was taken off")
+  if not value:find("%S") then
+    errors.raise("config", { message = ("the secret %s is %s"):format(name, value == "" and "empty" or "blank") })
   end
-  if value == "" then errors.raise("config", { message = ("the secret %s is empty"):format(name) }) end
+  local bare = value:gsub("\r?\n$", ""):gsub("\r$", "")
+  M.hush(bare)
+  if bare ~= value then ctx.note("a newline at its end was taken off") end
+  value = bare
+  if #value < mask.SHORTEST then
+    ctx.note(("shorter than %d characters, so it cannot be hidden in the log"):format(mask.SHORTEST))
+  end
   return value, { from = name, version = version and tostring(version) or nil }
 end
 
@@ -133,20 +178,24 @@ end
 ---@param text string|nil
 function M.hide_url(text)
   if type(text) ~= "string" then return end
-  local ok, words = pcall(url.conninfo, text)
-  if ok and words.password and #words.password > 0 then mask.add(words.password) end
+  for _, password in pairs(passwords_of(text)) do
+    host.seal()
+    mask.add(password)
+  end
 end
 
+---Hides what the settings and the environment know of databases, from the start.
 ---@param config migrator.Config
 function M.hide(config)
   M.hide_url(config.url)
-  for _, name in ipairs { "DATABASE_URL", "PGPASSWORD" } do
-    local value = config.environment[name]
-    if name == "PGPASSWORD" then
-      if value and #value > 0 then mask.add(value) end
-    else
-      M.hide_url(value)
-    end
+  for _, value in pairs(config.environment) do
+    if is_way_in(value) then M.hide_url(value) end
+  end
+  M.hide_url(config.environment.DATABASE_URL)
+  local password = config.environment.PGPASSWORD
+  if password and password ~= "" then
+    host.seal()
+    mask.add(password)
   end
 end
 

@@ -1,6 +1,9 @@
 ---The first flight after connecting: where we are, whether the run lock is ours, and what is tracked. One round trip.
 local clock = require "migrator.core.clock"
 local errors = require "migrator.error"
+local lazy = require "migrator.lib.lazy"
+local poolers = require "migrator.lib.poolers"
+local url = lazy.require "migrator.lib.url"
 local tracking_table = require "migrator.tracking"
 
 local M = {}
@@ -70,15 +73,29 @@ local function skip_to_sync(batch)
   repeat local what = batch:next() until what == "sync" or what == nil
 end
 
+-- Apart from the rest, for not everybody may ask.
+local SYSTEM = "select system_identifier::text as system from pg_catalog.pg_control_system()"
+
+local function read_system(batch)
+  local ok, rows = pcall(batch.next, batch)
+  if ok then return rows[1] and rows[1].system or nil end
+  if errors.is(rows, "sql") then return nil end
+  error(rows, 0)
+end
+
 local function fly(conn, query, read, ...)
   local batch <close> = conn:batch()
   batch:queue(query, ...)
   batch:sync()
   batch:queue(read)
   batch:sync()
+  batch:queue(SYSTEM)
+  batch:sync()
   local state = batch:next()[1]
   skip_to_sync(batch)
   local rows = read_tracked(batch)
+  skip_to_sync(batch)
+  state.system_identifier = read_system(batch)
   skip_to_sync(batch)
   return state, rows
 end
@@ -96,6 +113,9 @@ local function fly_twice(conn, err, ...)
   state.marker = conn:value("select '<name>' || name || '</name>' from migrator.environment")
   return state, rows
 end
+
+-- What lies between a session and its server, once it is known.
+local kinds = setmetatable({}, { __mode = "k" })
 
 ---@param conn migrator.Conn
 ---@param tracking migrator.Tracking
@@ -116,6 +136,7 @@ function M.look(conn, tracking, lock, pid)
   end
   state.marker = type(state.marker) == "string" and state.marker:match("<name>(.-)</name>") or nil
   state.host, state.port, state.version = info.host, info.port, info.version:match("^%S+")
+  state.kind = kinds[conn] or (state.pid == info.pid and "direct" or nil)
   return state, tracking_table.rows(rows)
 end
 
@@ -147,6 +168,42 @@ local function refuse_recovery(conn)
   errors.raise("config", { message = "the server is a read-only standby", hint = "use the primary's address" })
 end
 
+local function address_of(conn)
+  local info = conn:info()
+  return { host = info.host, port = math.tointeger(tonumber(info.port)), user = info.user, dbname = info.database }
+end
+
+---What lies between us and the server. A direct session costs nothing to tell; a pooler that its name does not give
+---away is tried, with a second session.
+---@param state table
+---@param conn migrator.Conn
+---@param connect fun(): migrator.Conn another session like conn
+---@return "direct"|"session"|"transaction" kind, migrator.Pooler|nil named
+function M.kind(state, conn, connect)
+  if state.pid == conn:info().pid then return "direct" end
+  local named = poolers.find(address_of(conn))
+  if not kinds[conn] then
+    local kind = named and named.mode == "transaction" and "transaction"
+    if not kind then
+      local other <close> = connect()
+      other:set_deadline(clock.deadline(SECOND_SESSION))
+      kind = shares_backend(conn, other) and "transaction" or "session"
+    end
+    kinds[conn] = kind
+  end
+  state.kind = kinds[conn]
+  return state.kind, named
+end
+
+---A URL as what libpq is told of it, unless its names lead to a pooler in transaction mode: said before connecting.
+---@param text string
+---@return table<string, string> words
+function M.check_url(text)
+  local words, info = url.conninfo(text)
+  poolers.insist(words, info.ignored)
+  return words
+end
+
 ---Refuses what migrations must not run on.
 ---@param state table
 ---@param conn migrator.Conn
@@ -158,15 +215,14 @@ function M.check(state, conn, connect)
     errors.raise("config", { message = "the session is read-only (default_transaction_read_only)",
       hint = "use the primary's address, or a role that may write" })
   end
-  if state.pid == conn:info().pid then return nil end
-  local other <close> = connect()
-  other:set_deadline(clock.deadline(SECOND_SESSION))
-  if shares_backend(conn, other) then
-    errors.raise("config",
-      { message = "a transaction-mode pooler is between us and the server: locks and settings would be lost",
-      hint = "connect to the server itself (usually port 5432) or to a pool in session mode" })
+  local kind, named = M.kind(state, conn, connect)
+  if kind == "direct" then return nil end
+  if kind == "transaction" then
+    errors.raise("config", { message = ("a transaction-mode pooler%s is between us and the server: locks and settings "
+      .. "would be lost"):format(named and " (" .. named.name .. ")" or ""),
+      hint = poolers.advise(named, address_of(conn)), state = "nothing was changed" })
   end
-  return "a pooler in session mode is between us and the server"
+  return ("a pooler in session mode%s is between us and the server"):format(named and " (" .. named.name .. ")" or "")
 end
 
 ---Sets the limits that a pooler kept from reaching the server: most are told to ignore start-up options.

@@ -110,7 +110,7 @@ local OPTION_TABLES = {
   ["migrator.Step"] = function() return upvalue(find_upvalue_table("migrator.pipeline", "make", "to_step"), "KEYS") end,
 }
 for _, name in ipairs { "detect", "auth", "secret", "wait", "migrate", "repeatable", "rls_audit", "alembic",
-  "verify", "seed", "run" } do
+  "verify", "seed", "run", "preflight", "gate", "http", "drift", "promote", "reset" } do
   local class = "migrator." .. ("_" .. name):gsub("_(%l)", string.upper) .. "Step"
   OPTION_TABLES[class] = function() return find_upvalue_table("migrator.steps", name, "KNOWN") end
 end

@@ -103,25 +103,30 @@ local LUA_ROOMS = {
   { "repair", "baseline journal%. ledger tracking" },
   { "changes", "changes%." },
   { "sink", "sink sink%. ci" },
-  { "report", "sink" },
+  { "report", "sink plan%.locks journal%.statements" },
   { "plan", "plan%. journal%.statements progress tracking server db sink policy%." },
   { "repeatable", "journal%.statements plan%.kinds" },
   { "rls", "rls rls%. db" },
   { "alembic", "" },
   { "apply", "apply%. db plan%.headers plan%.kinds plan%.locks journal%.statements progress tracking policy%." },
-  { "engine", "apply apply%. config db deployed journal marker plan plan%. policy%. server tracking repeatable" },
+  { "engine", "apply apply%. config db deployed journal marker plan plan%. policy%. restore server tracking "
+    .. "repeatable" },
   { "ephemeral", "ephemeral%. db" },
+  { "drift", "drift drift%. config db engine ephemeral ephemeral%. plan%.classify repeatable sink" },
+  { "reader", "" }, { "restore", "server" },
   { "crash", "crash crash%. config db engine ephemeral ephemeral%. options plan%.kinds sink tracking" },
   { "doctor", "doctor%. db engine identity marker plan plan%. server tracking journal" },
   { "seed", "seed%. db engine ephemeral journal%.statements plan%.kinds sandbox sink config rls%." },
-  { "reset", "db engine marker seed%.gate seed%.values tracking" },
+  { "audit", "db seed%.gate" },
+  { "reset", "reset%. audit confirm db engine marker plan repeatable seed seed%. sink" },
   { "specs", "sink" },
   { "pipeline", "config" },
-  { "steps", "steps%. ci changes db doctor engine gate gcp identity proxies proxies%. proxy report secrets seed "
-    .. "sink%. verify policy%. server alembic repeatable rls" },
+  { "steps", "steps%. audit reset reset%. ci changes db doctor drift drift%. engine gate gcp identity proxies "
+    .. "proxies%. proxy report secrets seed plan%.classify reader sink%. verify policy%. server alembic repeatable "
+    .. "rls" },
   { "cli", "commands options" },
-  { "prelude", "changes ci config confirm db engine env gcp secrets journal pipeline policy proxy sandbox "
-    .. "seed sink steps verify rls%." },
+  { "prelude", "changes ci config confirm db drift%. engine env gcp identity secrets journal pipeline policy proxy "
+    .. "sandbox seed sink steps verify rls%." },
   { "app", ".*" },
   { "main", ".*" },
 }

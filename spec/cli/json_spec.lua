@@ -121,6 +121,11 @@ describe("docs/json.md describes", function()
     assert.equal("a", run("seed", 0, "seed").tiers[1].tier)
     assert.is_true(run("seed --list", 0, "seed", "--list").tiers[1].runs)
     assert.is_true(run("seed --prove", 0, "seed", "--prove").tiers[1].proved)
+    assert.same({}, run("status --history", 0, "status", "--history", "9").history)
+    env.MIGRATOR_AUDIT = "all"
+    run("seed", 0, "seed")
+    run("migrate", 0, "migrate")
+    assert.equal(2, #run("status --history", 0, "status", "--history", "9").history)
     env.NODE_ENV = "test"
     local reset = run("reset", 0, "reset", "--drop", "--confirm", "reset " .. name)
     assert.same({ 2, "a" }, { reset.migrate.applied, reset.seed.tiers[1].tier })

@@ -61,23 +61,25 @@ describe("README.md", function()
     assert.is_true(played > 0)
   end)
 
-  it("shows Lua that loads in the sandbox, and pipelines whose chain holds", function()
-    local seen = 0
-    for _, block in ipairs(console.read "README.md") do
-      if block.info == "lua" then
-        seen = seen + 1
-        local settings = config.resolve {}
-        local env = prelude.environment(settings, sink.new(settings), {})
-        local text = table.concat(block.lines, "\n")
-        local made = assert(load(text, "=README.md:" .. block.line, "t", env))()
-        if pipeline.is(made) then
-          for _, step in ipairs(made.steps) do step.run, step.check, step.undo = function() end, nil, nil end
-          assert.is_nil(pipeline.run(made, { config = settings, emit = function() end, values = {} }))
+  for _, path in ipairs { "README.md", "docs/gcp.md" } do
+    it("shows Lua that loads in the sandbox, and pipelines whose chain holds, in " .. path, function()
+      local seen = 0
+      for _, block in ipairs(console.read(path)) do
+        if block.info == "lua" then
+          seen = seen + 1
+          local settings = config.resolve {}
+          local env = prelude.environment(settings, sink.new(settings), {})
+          local text = table.concat(block.lines, "\n")
+          local made = assert(load(text, ("=%s:%d"):format(path, block.line), "t", env))()
+          if pipeline.is(made) then
+            for _, step in ipairs(made.steps) do step.run, step.check, step.undo = function() end, nil, nil end
+            assert.is_nil(pipeline.run(made, { config = settings, emit = function() end, values = {} }))
+          end
         end
       end
-    end
-    assert.is_true(seen > 0)
-  end)
+      assert.is_true(seen > 0)
+    end)
+  end
 
   it("lists the commands with what they say of themselves", function()
     local expected = {}

@@ -1,3 +1,4 @@
+local cjson = require "cjson"
 local cli = require "spec.support.cli"
 local clock = require "migrator.core.clock"
 local db = require "migrator.db"
@@ -19,9 +20,10 @@ local function command(ini)
   return { "setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", table.unpack(cmd) }
 end
 
+---@param more? string[] other lines of its configuration, in place of the one that lets our options pass
 ---@return migrator.Process
----@return fun(url: string): string the same database through the pool
-local function start(mode, size)
+---@return fun(url: string, more?: string): string the same database through the pool
+local function start(mode, size, more)
   local port, ini = http.find_port(), tmp.dir() .. "/pgbouncer.ini"
   local server = pg.server()
   fs.write(ini, ([[
@@ -33,12 +35,14 @@ listen_port = %d
 unix_socket_dir =
 auth_type = any
 pool_mode = %s
-ignore_startup_parameters = options, extra_float_digits
-]]):format(server.dir, server.port or 5432, size, port, mode))
+%s
+]]):format(server.dir, server.port or 5432, size, port, mode,
+    table.concat(more or { "ignore_startup_parameters = options, extra_float_digits" }, "\n")))
   process.run { cmd = { "chmod", "-R", "a+rX", (ini:match "^(.*)/") } }
   local child = process.start { cmd = command(ini), log = tmp.dir() .. "/log" }
-  local function through(url)
-    return ("postgresql://postgres@127.0.0.1:%d/%s?sslmode=disable"):format(port, url:match "migrator_test_%x+")
+  local function through(url, words)
+    return ("postgresql://postgres@127.0.0.1:%d/%s?sslmode=disable%s"):format(port, url:match "migrator_test_%x+",
+      words or "")
   end
   wait.till(function()
     return db.ping(through(pg.server():url_of "migrator_test_0")) == "accepting"
@@ -73,14 +77,70 @@ describe("migrate through a pool in session mode", function()
     end)
   end
 
-  it("is refused by a pool in transaction mode, whatever its size", function()
-    if not PROGRAM then return pending "needs pgbouncer" end
-    for _, size in ipairs { 1, 4 } do
+  local OURS = "select count(*)::int from pg_locks l join pg_database d on d.oid = l.database "
+    .. "where d.datname = current_database() and l.locktype = 'advisory'"
+
+  for _, case in ipairs { { "transaction", 1 }, { "transaction", 4 }, { "statement", 1 }, { "statement", 4 },
+    { "transaction", 4, { "server_round_robin = 1", "ignore_startup_parameters = options" } } } do
+    it(("R60 is refused before any lock by a pool of %d in %s mode%s"):format(case[2], case[1],
+      case[3] and ", round robin" or ""), function()
+      if not PROGRAM then return pending "needs pgbouncer" end
       local url, dir = pg.database(), project.write { { "0000_a", LOG } }
-      local pooler <close>, through = start("transaction", size) -- luacheck: ignore pooler
+      local pooler <close>, through = start(case[1], case[2], case[3]) -- luacheck: ignore pooler
       local ran = cli.run { "migrate", "--dir", dir, "--url", through(url) }
-      assert.equal(2, ran.code)
-      assert.matches("transaction-mode pooler", ran.stderr, 1, true)
+      assert.equal(2, ran.code, ran.stderr)
+      assert.matches("a transaction-mode pooler is between us and the server", ran.stderr, 1, true)
+      assert.matches("hint: connect to the server itself (usually port 5432)", ran.stderr, 1, true)
+      local named = cli.run { "migrate", "--dir", dir, "--url", through(url, "&pgbouncer=true") }
+      assert.equal(2, named.code, named.stderr)
+      local conn <close> = db.connect(url)
+      assert.same({ false, 0 }, { conn:value "select exists (select 1 from pg_tables where tablename = 'log')",
+        conn:value(OURS) })
+      local doctor = cli.run { "doctor", "--dir", dir, "--url", through(url) }
+      assert.matches("transaction%-mode pooler", doctor.stdout .. doctor.stderr)
+      local status = cjson.decode(cli.run({ "status", "--json", "--dir", dir, "--url", through(url) }).stdout)
+      assert.equal("transaction", status.server.kind)
+    end)
+  end
+
+  it("R60 is refused by its name too where the session is open already", function()
+    if not PROGRAM then return pending "needs pgbouncer" end
+    local url, dir = pg.database(), project.write { { "0000_a", LOG } }
+    local pooler <close>, through = start("transaction", 4) -- luacheck: ignore pooler
+    tmp.write(dir .. "/p.lua", "return pipeline { steps = { steps.wait {}, steps.migrate { dir = '.' } } }")
+    local ran = cli.run { "p.lua", cwd = dir, env = { DATABASE_URL = through(url,
+      "&host=ep-a-1-pooler.us-east-2.aws.neon.tech&hostaddr=127.0.0.1") } }
+    assert.equal(2, ran.code, ran.stderr)
+    assert.matches("a transaction-mode pooler (Neon's pooler) is between us and the server", ran.stderr, 1, true)
+    assert.matches("use the server itself, postgresql://postgres@ep-a-1.us-east-2.aws.neon.tech:", ran.stderr, 1, true)
+  end)
+
+  it("R61 is said of status, doctor and the run's own document: session; without a pool: direct", function()
+    if not PROGRAM then return pending "needs pgbouncer" end
+    local url, dir = pg.database(), project.write { { "0000_a", LOG } }
+    local pooler <close>, through = start("session", 4) -- luacheck: ignore pooler
+    local function kind(name, target)
+      local ran = cli.run { name, "--json", "--dir", dir, "--url", target }
+      return cjson.decode(ran.stdout).server.kind
     end
+    assert.same({ "session", "direct" }, { kind("status", through(url)), kind("status", url) })
+    assert.same({ "session", "direct" }, { kind("migrate", through(url)), kind("migrate", url) })
+    local status = cli.run { "status", "--dir", dir, "--url", through(url) }
+    assert.matches("\nDatabase: [^\n]*, through a pooler in session mode\n", status.stdout)
+    local doctor = cli.run { "doctor", "--dir", dir, "--url", through(url) }
+    assert.matches("a pooler in session mode", doctor.stdout .. doctor.stderr, 1, true)
+    doctor = cli.run { "doctor", "--dir", dir, "--url", url }
+    assert.matches("direct: none between us and the server", doctor.stdout .. doctor.stderr, 1, true)
+  end)
+
+  it("is told by PgBouncer's refusal of our options that a pooler is in between", function()
+    if not PROGRAM then return pending "needs pgbouncer" end
+    local url, dir = pg.database(), project.write { { "0000_a", LOG } }
+    local pooler <close>, through = start("session", 4, {}) -- luacheck: ignore pooler
+    local ran = cli.run { "migrate", "--dir", dir, "--url", through(url) }
+    if ran.code == 0 then return pending "this PgBouncer takes options" end
+    assert.equal(4, ran.code)
+    assert.matches("unsupported startup parameter", ran.stderr, 1, true)
+    assert.matches("hint: a pooler is in between: connect to the server itself", ran.stderr, 1, true)
   end)
 end)

@@ -52,7 +52,7 @@ end
 
 local function assert_converges(url, dir)
   local ran = migrate(url, dir)
-  assert.same({ 0, "" }, { ran.code, ran.stderr })
+  assert.same({ 0, "" }, { ran.code, cli.said(ran) })
   assert.equal(2, value(url, "select v from a"))
   assert.equal(2, value(url, "select count(*) from drizzle.__drizzle_migrations"))
 end

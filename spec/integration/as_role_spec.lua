@@ -50,7 +50,8 @@ describe("as_role", function()
         as_role("app", { ["app.organization_id"] = A }, function(conn) conn:exec("insert into note values ($1)", B) end)
       end)
       assert.equal(2, db.value "select count(*) from note where body <> 'changed'")
-      assert.equal("postgres", db.value "select current_user::text")]]
+      assert.equal("postgres", db.value "select current_user::text")
+      assert.same({ "postgres", true }, { db.identity().user, db.identity().superuser })]]
     assert.equal("", ran.stderr)
     assert.matches("1 passed, 0 failed", ran.stdout, 1, true)
   end)

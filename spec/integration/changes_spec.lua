@@ -119,7 +119,7 @@ describe("changes.detect", function()
       assert.is_true(got.changed)
       assert.is_truthy(got.reason:find(pattern), got.reason)
     end
-    opens("no base commit", {})
+    opens("no base commit", { head = second })
     opens("branch is new", { base = ZERO })
     opens("is not in this clone", { base = ("b"):rep(40) })
     opens("is not in this clone", { base = first, head = ("b"):rep(40) })
@@ -133,6 +133,177 @@ describe("changes.detect", function()
     vars = { GITLAB_CI = "true", CI_PIPELINE_SOURCE = "schedule", CI_COMMIT_BEFORE_SHA = first }
     opens("scheduled", {})
     opens("no git repository", { cwd = "/" })
+    for name, value in pairs { CI = "true", TF_BUILD = "True", JENKINS_URL = "http://ci" } do
+      vars = { [name] = value }
+      opens("this CI system does not say: give base", {})
+    end
+  end)
+
+  it("compares events of GitHub's that stand for a push or a pull request, and opens for all others (R121 R122)",
+    function()
+      local pull = { pull_request = { base = { sha = first }, head = { sha = second } } }
+      for _, name in ipairs { "pull_request", "pull_request_target", "pull_request_review",
+        "pull_request_review_comment" } do
+        event(name, pull)
+        assert.same({ "docs/b.md" }, detect { paths = paths }.files)
+      end
+      for name, why in pairs { workflow_run = "after another workflow", repository_dispatch = "from outside",
+        workflow_dispatch = "a manual run", schedule = "a scheduled run", release = '"release" is neither',
+        issue_comment = '"issue_comment" is neither', deployment = '"deployment" is neither' } do
+        event(name, { before = second, after = second, workflow_run = { head_sha = second } })
+        local got = detect { paths = paths }
+        assert.same({ true, true }, { got.changed, got.is_open })
+        assert.matches(why, got.reason, 1, true)
+      end
+    end)
+
+  it("opens for what an event of GitHub's lacks or garbles (R122)", function()
+    local function reason(name, payload)
+      event(name, payload)
+      local got = detect { paths = paths }
+      assert.is_true(got.changed)
+      return got.reason
+    end
+    local gone = ("c"):rep(40)
+    assert.equal("the branch was deleted", reason("push", { before = first, after = ZERO }))
+    assert.matches("^the tag is new", reason("push", { ref = "refs/tags/v1", before = ZERO, after = second }))
+    assert.equal("the base commit cccccccccccc is not in this clone (it was pushed with force)",
+      reason("push", { before = gone, after = second, forced = true }))
+    assert.equal("the event does not name commits", reason("push", { before = "--output=/tmp/x", after = second }))
+    assert.matches("no base commit", reason("push", { before = cjson.null, after = second }))
+    assert.matches("no base commit", reason("pull_request", { pull_request = 7 }))
+    assert.matches("no base commit", reason("merge_group", {}))
+    assert.matches("is not in this clone",
+      reason("pull_request_target", { pull_request = { base = { sha = first }, head = { sha = gone } } }))
+    assert.same({ changed = true, files = { "docs/b.md" }, base = first, head = second,
+      reason = "1 of 4 changed files matches" }, (function()
+      event("pull_request", { pull_request = { base = { sha = first }, head = { sha = gone } } })
+      return detect { paths = paths }
+    end)())
+    fs.write(vars.GITHUB_EVENT_PATH, "{ not JSON")
+    assert.equal("the event file of the CI run is not JSON", detect({ paths = paths }).reason)
+    vars.GITHUB_EVENT_PATH = dir .. "/none.json"
+    assert.matches("no base commit", detect({ paths = paths }).reason)
+  end)
+
+  it("compares what a forced push replaced by what it put there", function()
+    shell("git checkout -q -b other " .. first)
+    put("src/seeds/b.sql", "1")
+    local rewritten = commit("again")
+    event("push", { before = second, after = rewritten, forced = true })
+    assert.same({ "docs/b.md", "src/seeds/b.sql" }, detect { paths = { "docs/**", "src/seeds/**" } }.files)
+  end)
+
+  it("knows GitLab's pipelines of branches, tags, merge requests and schedules (R121 R122)", function()
+    local function gitlab(source, more)
+      vars = { GITLAB_CI = "true", CI_PIPELINE_SOURCE = source, CI_COMMIT_SHA = second, CI_COMMIT_BEFORE_SHA = ZERO }
+      for name, value in pairs(more or {}) do vars[name] = value end
+      return detect { paths = paths }
+    end
+    assert.same({ "docs/b.md" }, gitlab("push", { CI_COMMIT_BEFORE_SHA = first }).files)
+    assert.is_false(gitlab("push", { CI_COMMIT_BEFORE_SHA = second }).changed)
+    assert.same({ "docs/b.md" }, gitlab("merge_request_event", { CI_MERGE_REQUEST_DIFF_BASE_SHA = first }).files)
+    assert.same({ "docs/b.md" }, gitlab("merge_request_event", { CI_MERGE_REQUEST_TARGET_BRANCH_SHA = first }).files)
+    assert.same({ "docs/b.md" }, gitlab("external_pull_request_event",
+      { CI_EXTERNAL_PULL_REQUEST_TARGET_BRANCH_SHA = first }).files)
+    for source, why in pairs { push = "the branch is new", merge_request_event = "no base commit",
+      schedule = "a scheduled run", web = "a manual run", api = "from outside", trigger = "from outside",
+      pipeline = "another project", parent_pipeline = "a child of another pipeline",
+      ondemand_dast_scan = "neither a push nor a merge request" } do
+      local got = gitlab(source)
+      assert.is_true(got.changed and got.is_open)
+      assert.matches(why, got.reason, 1, true)
+    end
+    assert.matches("the tag is new", gitlab("push", { CI_COMMIT_TAG = "v1" }).reason, 1, true)
+  end)
+
+  it("compares without a CI system from the upstream branch, else from HEAD~1, with what is not committed", function()
+    local got = detect { paths = paths }
+    assert.same({ "docs/b.md" }, got.files)
+    assert.equal("1 of 4 changed files matches since HEAD~1", got.reason)
+    assert.is_false(detect({ paths = { "src/seeds/**" } }).changed)
+    put("src/seeds/new\nfile.sql", "1")
+    put("src/seeds/a.sql", "2")
+    assert.same({ "src/seeds/a.sql", "src/seeds/new\nfile.sql" }, detect { paths = { "src/seeds/**" } }.files)
+    shell("git checkout -q -- . && git clean -fdq && git branch upstream " .. first
+      .. " && git branch -q --set-upstream-to=upstream")
+    put("src/schema/c.ts", "1")
+    commit("three")
+    got = detect { paths = paths }
+    assert.same({ "docs/b.md" }, got.files)
+    assert.equal(first, got.base)
+    assert.equal("1 of 5 changed files matches since the upstream branch", got.reason)
+    shell("git branch -f upstream HEAD")
+    assert.is_false(detect({ paths = paths }).changed)
+    shell("git checkout -q --orphan lone")
+    local none = detect { paths = { "**" } }
+    assert.same({ true, "there is no commit yet" }, { none.changed, none.reason })
+    commit("alone")
+    assert.equal("there is no earlier commit in this clone", detect({ paths = paths }).reason)
+  end)
+
+  it("counts a deleted file, a change of type and more files than GitHub lists", function()
+    shell("git rm -q src/seeds/a.sql && rm docs/a.md && ln -s b.md docs/a.md && git add -A")
+    local list, blob = {}, shell("echo 1 | git hash-object -w --stdin")
+    for i = 1, 3100 do list[i] = ("100644 %s\tmany/%04d.txt\n"):format(blob, i) end
+    list[#list + 1] = ("100644 %s\tmany/zzz.sql\n"):format(blob)
+    fs.write(dir .. "/.git/list", table.concat(list))
+    shell "git update-index --index-info < .git/list"
+    shell "git -c user.name=t -c user.email=t@example.org commit -q -m three"
+    local third = shell("git rev-parse HEAD")
+    event("push", { before = second, after = third })
+    assert.same({ "src/seeds/a.sql" }, detect { paths = { "src/seeds/**" } }.files)
+    assert.same({ "docs/a.md" }, detect({ paths = paths }).files)
+    assert.same({ "many/zzz.sql" }, detect({ paths = { "**/zzz.sql" } }).files)
+  end)
+
+  it("counts a submodule that moved for every pattern that may mean a file in it", function()
+    local sha = ("d"):rep(40)
+    shell("git update-index --add --cacheinfo 160000," .. sha .. ",src/vendor")
+    put(".gitmodules", '[submodule "v"]\n\tpath = src/vendor\n\turl = ../v\n\tignore = all\n')
+    shell("git add .gitmodules && git -c user.name=t -c user.email=t@example.org commit -q -m sub")
+    local with = shell("git rev-parse HEAD")
+    shell("git update-index --cacheinfo 160000," .. ("e"):rep(40) .. ",src/vendor")
+    shell("git -c user.name=t -c user.email=t@example.org commit -q -m moved")
+    event("push", { before = with, after = shell("git rev-parse HEAD") })
+    for pattern, hit in pairs { ["src/vendor"] = true, ["src/vendor/**"] = true, ["src/vendor/db/*.sql"] = true,
+      ["src/**/*.sql"] = true, ["**/*.sql"] = true, ["src/seeds/**"] = false, ["docs/*.md"] = false,
+      ["src/*/a.sql"] = true } do
+      assert.equal(hit, detect({ paths = { pattern } }).changed, pattern)
+    end
+    assert.is_false(detect({ paths = { "**/*.sql", "!src/vendor/**" } }).changed)
+  end)
+
+  it("fetches into a full clone without cutting its history, and deepens a shallow one to the branch point", function()
+    local origin = dir
+    shell("git checkout -q -b topic " .. first)
+    put("src/seeds/new.sql", "1")
+    local head = commit("topic")
+    shell("git checkout -q main")
+    put("docs/c.md", "1")
+    local tip = commit("tip")
+    local pull = { pull_request = { base = { sha = tip }, head = { sha = head } } }
+    dir = origin .. "/full"
+    os.execute("git clone -q --single-branch --branch main file://" .. origin .. " " .. quote(dir))
+    event("pull_request_target", pull)
+    assert.is_true(detect({ paths = paths }).is_open)
+    assert.is_false(detect({ paths = paths, fetch = true }).changed)
+    assert.equal("false", shell("git rev-parse --is-shallow-repository"))
+    dir = origin .. "/shallow"
+    os.execute("git clone -q --depth=1 --branch topic file://" .. origin .. " " .. quote(dir))
+    event("pull_request", pull)
+    local got = detect { paths = { "docs/**", "src/seeds/**" }, fetch = true }
+    assert.same({ first, "src/seeds/new.sql" }, { got.base, table.concat(got.files, " ") })
+    dir = origin
+  end)
+
+  it("does not lean on settings of user and repository", function()
+    shell("git config diff.relative true && git config diff.renames copies && git config core.quotepath true "
+      .. "&& git config status.renames true && git config status.relativePaths true && git config diff.noprefix true")
+    shell("mkdir -p other && git mv docs/a.md other/a.md")
+    local third = commit("three")
+    event("push", { before = second, after = third })
+    assert.same({ "docs/a.md" }, detect({ paths = paths, cwd = dir .. "/src" }).files)
   end)
 
   it("fails open when git cannot be run (R122)", function()

@@ -73,13 +73,18 @@ describe("gate", function()
     assert.matches("repair", ran.stderr, 1, true)
   end)
 
-  it("R126 is open for a database that is ahead, and says so", function()
-    local url = pg.database()
+  it("R126 is closed for a journal that is behind the database, unless it is meant", function()
+    local url, behind = pg.database(), project.write { THREE[1], THREE[2] }
     migrate(url, THREE)
-    local ran = gate(url, project.write { THREE[1], THREE[2] })
-    assert.equal(0, ran.code, ran.stderr)
-    assert.matches("has 0001_b and all before it (2 migrations), and 1 that this checkout does not know", ran.stdout, 1,
-      true)
+    local ran = gate(url, behind)
+    assert.equal(1, ran.code, ran.stderr)
+    assert.matches("has 1 migration(s) that this checkout does not know", ran.stderr, 1, true)
+    for _, meant in ipairs { { "--require", "0001_b" }, { "--missing", "allow" } } do
+      ran = gate(url, behind, table.unpack(meant))
+      assert.equal(0, ran.code, ran.stderr)
+      assert.matches("has 0001_b and all before it (2 migrations), and 1 that this checkout does not know",
+        ran.stdout, 1, true)
+    end
   end)
 
   it("R126 exits 2 for a tag that the journal lacks, without a connection", function()
@@ -224,7 +229,7 @@ describe("steps.http", function()
     assert.matches("x-key: k1", fs.read(app.path .. ".request"):lower(), 1, true)
   end)
 
-  it('R125 does not take a "degraded" 200 for well, and shows what was answered', function()
+  it('R110 R125 does not take a "degraded" 200 for well, and shows what was answered', function()
     if not need_socat() then return end
     local app <close> = server.start()
     app:answer("200 OK", '{"status": "degraded", "search": "down"}')
@@ -234,7 +239,7 @@ describe("steps.http", function()
     assert.matches("gave up after .* %(%d tries%)", ran.stderr)
   end)
 
-  it("R125 does not take a right body with a wrong status", function()
+  it("R110 R125 does not take a right body with a wrong status", function()
     if not need_socat() then return end
     local app <close> = server.start()
     app:answer("503 Service Unavailable", "ok")

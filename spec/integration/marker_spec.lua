@@ -4,6 +4,7 @@ local db = require "migrator.db"
 local pg = require "spec.support.pg"
 local project = require "spec.support.project"
 local tmp = require "spec.support.tmp"
+local wait = require "spec.support.wait"
 
 local ONE = { { "0000_a", "create table a (i int primary key)" } }
 local SEEDS = { ["seeds/a/tier.lua"] = 'return { order = 10, description = "d", environments = "all", '
@@ -118,7 +119,8 @@ describe("a marked database", function()
     local refused = migrate(url, "production")
     assert.same({ 2, 0 }, { refused.code, migrate(url, "staging").code })
     assert.matches('marked "staging"', refused.stderr, 1, true)
-    assert.equal(0, conn:value "select count(*) from pg_locks where locktype = 'advisory'")
+    -- A session's end takes the server a moment.
+    wait.till(function() return conn:value "select count(*) from pg_locks where locktype = 'advisory'" == 0 end, 5)
   end)
 
   it("R80 is seen by a role without any right on it", function()
@@ -160,9 +162,9 @@ describe("a marked database", function()
   end)
 
   it("R80 R78 is still marked after a reset", function()
-    local url, name = marked "development"
+    local url = marked "development"
     local dir = project.write(ONE, tmp.dir(SEEDS) .. "/migrations"):gsub("/migrations$", "")
-    local ran = cli.run { "reset", "--drop", "--confirm", "reset " .. name, cwd = dir,
+    local ran = cli.run { "reset", "--drop", "--confirm", "reset-development", cwd = dir,
       env = { DATABASE_URL = url, NODE_ENV = "development" } }
     assert.equal(0, ran.code, ran.stderr)
     assert.same({ "development", 1 }, { value(url, "select name from migrator.environment"),

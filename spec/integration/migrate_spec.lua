@@ -80,7 +80,7 @@ describe("migrate, the trovella fixture", function()
       .. "/migrations")
     pg.drop(name)
     admin:exec("drop role " .. role)
-    assert.same({ 0, "" }, { ran.code, ran.stderr })
+    assert.same({ 0, "" }, { ran.code, cli.said(ran) })
   end)
 end)
 
@@ -100,7 +100,7 @@ describe("migrate, transactions", function()
     local ran = migrate(pg.database(), dir)
     assert.equal(("error: %s/0001_b.sql:3:14: column \"nope\" does not exist (42703)\n"):format(dir)
       .. "   3 |  select 'é', nope from a;\n     |              ^\n"
-      .. "  state: 0 applied, 1 failed and rolled back, 2 pending; the database is at nothing\n", ran.stderr)
+      .. "  state: 0 applied, 1 failed and rolled back, 2 pending; the database is at nothing\n", cli.said(ran))
   end)
 
   it("keeps what was committed before with --tx file", function()
@@ -119,7 +119,7 @@ describe("migrate, transactions", function()
 
   it("R42 shows the server's notices with the migration they came from", function()
     local ran = migrate(pg.database(), project.write { { "0000_a", "do $$ begin raise warning 'look here'; end $$" } })
-    assert.same({ 0, "warning: 0000_a: look here\n" }, { ran.code, ran.stderr })
+    assert.same({ 0, "warning: 0000_a: look here\n" }, { ran.code, cli.said(ran) })
   end)
 
   it("R24 takes empty files, pieces of comments and trailing breakpoints", function()

@@ -79,7 +79,7 @@ describe("the journal", function()
     local ran = run(url, project.write { { "0000_a", "create table a (id int); do $$ begin insert into a values (1); "
       .. "insert into a values (2); end $$;\n--> statement-breakpoint\ncreate function f() returns int language sql "
       .. "begin atomic select 1; select count(*)::int from a; end; create table b ();" } })
-    assert.same({ 0, "" }, { ran.code, ran.stderr })
+    assert.same({ 0, "" }, { ran.code, cli.said(ran) })
     assert.equal(2, value(url, "select f()"))
   end)
 

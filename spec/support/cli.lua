@@ -33,6 +33,11 @@ end
 ---The environment of such a process: variables by name, false for one that it must not see.
 M.environment = environment
 
+---What a run wrote to standard error, less its first line: where it is.
+---@param ran { stderr: string }
+---@return string
+function M.said(ran) return (ran.stderr:gsub("^info: database [^\n]*\n", "")) end
+
 local function command(options)
   local cmd = { M.program() }
   for _, word in ipairs(options) do cmd[#cmd + 1] = word end

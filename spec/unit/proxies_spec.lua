@@ -43,7 +43,7 @@ describe("proxies.command", function()
       .. "--http-port 9801 "
       .. "--run-connection-test --quota-project trovella-prod " .. INSTANCE, line)
     assert.same({ CSQL_PROXY_TOKEN = "ya29.secret" }, env)
-    assert.same({ url = "http://127.0.0.1:9801/readiness" }, ready)
+    assert.same({ url = "http://127.0.0.1:9801/readiness", timeout = 60 }, ready)
   end)
 
   it("takes the quota project of a domain's project, another one, or none", function()

@@ -5,6 +5,7 @@ local crc32c = require "migrator.lib.crc32c"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
 local gcp = require "migrator.gcp"
+local host = require "migrator.core.host"
 local mask = require "migrator.lib.mask"
 local process = require "migrator.core.process"
 local secrets = require "migrator.secrets"
@@ -37,7 +38,75 @@ describe("secrets.get", function()
     local value, _, notes = get("env:X", { X = "secret-1\r\n" })
     assert.same({ "secret-1", "a newline at its end was taken off" }, { value, notes[1] })
     assert.equal("secret-1\n", (get("env:X", { X = "secret-1\n\n" })))
-    assert.equal("config", refused(get, "env:X", { X = "\n" }).code)
+    assert.equal("the secret env:X is blank", refused(get, "env:X", { X = "\n" }).message)
+    assert.equal("the secret env:X is blank", refused(get, "env:X", { X = " \t\r\n " }).message)
+    assert.equal("a    b", mask.apply "a    b")
+  end)
+
+  it("says that a very short one cannot be hidden, and leaves the log readable", function()
+    local value, _, notes = get("env:X", { X = "abc" })
+    assert.same({ "abc", { "shorter than 4 characters, so it cannot be hidden in the log" } }, { value, notes })
+    assert.equal("abc of abcd", mask.apply "abc of abcd")
+    assert.same({ "x7!q", {} }, { (get("env:X", { X = "x7!q" })), select(3, get("env:X", { X = "x7!q" })) })
+    assert.equal("a *** b", mask.apply "a x7!q b")
+  end)
+
+  it("takes one of 64 KiB with a line end behind it", function()
+    local long = ("0123456789abcdef"):rep(4096)
+    assert.equal(long, (get("file:" .. tmp.write(tmp.dir {} .. "/s", long .. "\r\n"))))
+    assert.equal("x *** y", mask.apply("x " .. long .. " y"))
+  end)
+
+  it("R130 R131 a command sees no way into the database, and what it says is shown without the secret", function()
+    local dir = tmp.dir { ["tell.sh"] = "set -x\nprintf '%s' told-s3cret; echo \"asked: told-s3cret\" >&2\n"
+      .. "env > $1\n" }
+    host.setenv("PROD_URL", "postgresql://u:pw@h/d")
+    finally(function() host.setenv("PROD_URL", nil) end)
+    local value, info, notes = get(("cmd:sh %s/tell.sh %s/env"):format(dir, dir),
+      { PROD_URL = "postgresql://u:pw@h/d" })
+    assert.same({ "told-s3cret", "cmd:sh" }, { value, info.from })
+    assert.matches("sh: asked: told-s3cret", table.concat(notes, "\n"), 1, true)
+    assert.not_matches("told-s3cret", mask.apply(table.concat(notes, "\n")), 1, true)
+    local seen = "\n" .. fs.read(dir .. "/env")
+    for _, name in ipairs { "PROD_URL", "DATABASE_URL", "PGPASSWORD" } do
+      assert.not_matches("\n" .. name .. "=", seen, 1, true)
+    end
+    assert.matches("\nPATH=", seen, 1, true)
+  end)
+
+  it("R131 hides every part of a URL that may be the password, well formed or not", function()
+    for text, hidden in pairs {
+      ["postgresql://u:p%40ss!word1@h/d"] = { "p@ss!word1", "p%40ss!word1", "p%40ss%21word1" },
+      ["postgresql://u@h/d?sslpassword=k3y-word"] = { "k3y-word" }, ["postgresql://u@h/d?password=qu3ry"] = { "qu3ry" },
+      ["postgresql://u:p4ss/w0rd@h:x/d"] = { "p4ss/w0rd", "p4ss", "w0rd" }, ["p4ss-w0rd"] = { "p4ss-w0rd" },
+      ["host=h password='p4ss w0rd"] = { "p4ss w0rd" },
+      ["postgresql://u:p4ss@w0rd@h:x/d"] = { "p4ss@w0rd", "p4ss" },
+    } do
+      mask.clear()
+      secrets.hide_url(text)
+      for _, part in ipairs(hidden) do assert.equal("[***]", mask.apply("[" .. part .. "]"), text) end
+    end
+  end)
+
+  it("takes the scheme of a user's own file of less than twenty lines, AWS's store in the cookbook", function()
+    local dir = tmp.dir { ["bin/aws"] = "#!/bin/sh\n# a stand-in for AWS's own program\n[ \"$1 $2 $3\" = "
+      .. "'secretsmanager get-secret-value --secret-id' ] || exit 9\n"
+      .. "[ \"$4\" = prod/db ] || { echo 'AccessDenied' >&2; exit 255; }\n"
+      .. [[printf '%s' '{"SecretString": "{\"url\":\"postgresql://u:aws-p4ss@h/d\"}", "VersionId": "v-7"}']] }
+    process.run { cmd = { "chmod", "+x", dir .. "/bin/aws" } }
+    local example = fs.read("docs/cookbook.md"):match "\n```lua aws.lua\n(.-)```\n"
+    tmp.write(dir .. "/aws.lua", example)
+    tmp.write(dir .. "/s.lua", [[require "aws"
+      local value, version = secrets.get(arg[1])
+      print(value == "postgresql://u:aws-p4ss@h/d", version, "the password aws-p4ss")]])
+    local env = { PATH = dir .. "/bin:" .. host.environment().PATH }
+    local ran = cli.run { "s.lua", "aws:prod/db#url", cwd = dir, env = env }
+    assert.equal("true\tv-7\tthe password ***\n", ran.stdout, ran.stderr)
+    ran = cli.run { "s.lua", "aws:other", cwd = dir, env = env }
+    assert.equal(2, ran.code)
+    assert.matches("aws: AccessDenied", ran.stderr, 1, true)
+    local _, lines = example:gsub("\n", "\n")
+    assert.is_true(lines < 20)
   end)
 
   it("R131 hides it, each of its lines, its encoded forms, and the password of a URL alone", function()

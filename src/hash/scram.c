@@ -8,6 +8,8 @@
 
 enum { KEY_SIZE = 32 };
 
+/* The name is the linker's: --wrap. */
+// NOLINTNEXTLINE(cert-dcl51-cpp)
 int __wrap_scram_SaltedPassword(const char *password, const char *salt, int salt_size, int iterations, uint8_t *result,
                                 const char **complaint);
 int __wrap_scram_SaltedPassword(const char *password, const char *salt, int salt_size, int iterations, uint8_t *result,

@@ -74,7 +74,7 @@ static int gone(mig_pg *pg, mig_err *err) {
 static int make_room(mig_pg *pg, mig_deadline deadline, mig_err *err) {
   int pending;
   do {
-    short ready;
+    short ready = 0;
     int failed = mig_remaining_ms(deadline) == 0
                      ? mig_err_set(err, "timeout", "deadline passed")
                      : mig_wait_fd(PQsocket(pg->conn), POLLIN | POLLOUT, deadline, &ready, err);

@@ -1,6 +1,7 @@
 ---migrator baseline TAG|all: marks migrations as applied without running them. With --environment NAME the database
 ---itself is marked.
 local array = require("migrator.sink").array
+local audit = require("migrator.lib.lazy").require "migrator.audit"
 local baseline = require "migrator.baseline"
 local classify = require "migrator.plan.classify"
 local clock = require "migrator.core.clock"
@@ -72,6 +73,27 @@ local function check_usage(args)
   end
 end
 
+local function perform(config, sink, session, journal, args)
+  local emit, done = text.subscribe(sink, clock.now), array {}
+  local function list()
+    local out = {}
+    for i, tag in ipairs(done) do out[i] = { kind = "migration", name = tag } end
+    if args.environment then out[1] = { kind = "environment", name = args.environment } end
+    return out, #out == 0
+  end
+  local function work()
+    if args.environment then
+      mark(config, sink, session, args)
+    else
+      done = record(config, sink, session, journal, args)
+    end
+    return done
+  end
+  if not config.audit then return work() end
+  return audit.around(config, { command = "baseline", conn = session.conn, emit = emit, list = list,
+    marker = session.state.marker }, work)
+end
+
 ---@param config migrator.Config
 ---@param sink migrator.Sink
 ---@param args { tag?: string, environment?: string, confirm?: string }
@@ -81,12 +103,7 @@ function M.run(config, sink, args)
   local session = engine.open(config, { lock = true, unmarked = args.environment ~= nil,
     emit = text.subscribe(sink, clock.now), deadline = engine.deadline(config) })
   local _ <close> = session.conn
-  local done = array {}
-  if args.environment then
-    mark(config, sink, session, args)
-  else
-    done = record(config, sink, session, journal, args)
-  end
+  local done = perform(config, sink, session, journal, args)
   sink:document { recorded = done, database = session.state.database, environment = args.environment }
   return 0
 end

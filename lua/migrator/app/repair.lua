@@ -1,5 +1,6 @@
 ---migrator repair: rewrites tracking rows, or an entry's `when`, on purpose.
 local array = require("migrator.sink").array
+local audit = require("migrator.lib.lazy").require "migrator.audit"
 local classify = require "migrator.plan.classify"
 local clock = require "migrator.core.clock"
 local confirm = require "migrator.confirm"
@@ -68,6 +69,16 @@ local function find_kind(args)
   return kind
 end
 
+local function record(config, sink, session, lines, work)
+  local function list()
+    local out = {}
+    for i, line in ipairs(lines) do out[i] = { kind = "row", name = line } end
+    return out, false
+  end
+  audit.around(config, { command = "repair", conn = session.conn, emit = text.subscribe(sink, clock.now), list = list,
+    marker = session.state.marker }, work)
+end
+
 ---@param config migrator.Config
 ---@param sink migrator.Sink
 ---@param args { accept?: string, restamp?: string, forget?: string, confirm?: string }
@@ -83,9 +94,12 @@ function M.run(config, sink, args)
     sink:line(("In %s:"):format(kind == "restamp" and journal.path or session.tracking.name .. " of "
       .. session.state.database))
     for _, line in ipairs(lines) do sink:line("  " .. line) end
-    confirm.insist(sink, "repair " .. session.state.database, args.confirm or config.environment.MIGRATOR_CONFIRM,
-      ("migrator repair --%s %s"):format(kind, args[kind]))
-    change()
+    local function work()
+      confirm.insist(sink, "repair " .. session.state.database, args.confirm or config.environment.MIGRATOR_CONFIRM,
+        ("migrator repair --%s %s"):format(kind, args[kind]))
+      change()
+    end
+    if config.audit then record(config, sink, session, lines, work) else work() end
     sink:line("Done.")
   else
     sink:line(("Nothing to repair: %s is recorded as it is."):format(args[kind]))

@@ -1,65 +1,36 @@
 ---migrator reset: migrate and seed; with --drop, everything is dropped first.
+local audit = require "migrator.audit"
 local clock = require "migrator.core.clock"
-local confirm = require "migrator.confirm"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
 local failure = require "migrator.sink.failure"
-local fs = require "migrator.core.fs"
-local plan = require "migrator.plan"
+local preflight = require "migrator.reset.preflight"
 local report = require "migrator.report"
 local reset = require "migrator.reset"
 local seeds = require "migrator.seed"
-local sink_module = require "migrator.sink"
 local text = require "migrator.sink.text"
 
 local M = {}
 
----All that comes after the first destructive step, checked before it: journal, every file, the plan on an empty
----database, tiers.
-local function preflight(config)
-  local journal = engine.journal(config)
-  local found = plan.build(journal, {}, { order = config.order, edited = config.edited, missing = config.missing,
-    baseline = config.baseline, tx = config.tx })
-  engine.refuse(found)
-  local has_seeds = fs.find(config.seeds) or config.origins.seeds ~= "default"
-  return journal, has_seeds and seeds.load(config) or nil
-end
-
-local function drop(config, sink, journal, args)
-  local emit = seeds.subscribe(sink)
+local function drop(config, sink, wanted, args)
   local conn = engine.connect(config, engine.deadline(config))
-  local ok, result = pcall(function()
-    local environment = reset.check_target(config, conn, args.confirm)
-    local schemas = reset.schemas(conn, config, journal.entries)
-    reset.check_privileges(conn, schemas)
-    reset.check_sessions(config, conn, emit)
-    local info = conn:info()
-    confirm.insist(sink, reset.phrase(info), args.confirm, "migrator reset --drop")
-    engine.open(config, { lock = true, emit = emit, conn = conn })
-    reset.drop(conn, schemas, journal.entries)
-    local dropped = sink_module.array {}
-    for i, schema in ipairs(schemas) do dropped[i] = { schema = schema.name, tables = schema.tables } end
-    return { database = info.database, host = info.host, user = info.user, environment = environment.name,
-      at = os.date("!%Y-%m-%dT%H:%M:%SZ"), schemas = dropped }
-  end)
+  local given = args.confirm or config.environment.MIGRATOR_CONFIRM
+  if given == "" then given = nil end
+  local ok, result, _, trail = pcall(reset.perform, config, conn, wanted, { given = given, sink = sink,
+    emit = seeds.subscribe(sink), command = "migrator reset --drop", deadline = engine.deadline(config) })
   if not ok then
     conn:close()
     error(result, 0)
   end
-  return conn, result
+  return conn, result, trail
 end
 
-local function print_dropped(sink, dropped)
-  local parts = {}
-  for i, schema in ipairs(dropped.schemas) do parts[i] = ("%s (%d tables)"):format(schema.schema, schema.tables) end
-  sink:line(("Dropped: %s"):format(#parts > 0 and "schema " .. table.concat(parts, ", ") or "nothing"))
-  sink:line(("Database: %s as %s on %s, environment %s, %s"):format(dropped.database, dropped.user, dropped.host,
-    dropped.environment, dropped.at))
-end
-
-local function continue(config, sink, conn, selection, document)
-  local migrated = engine.migrate(config, text.subscribe(sink, clock.now), { conn = conn,
-    deadline = engine.deadline(config) })
+---Migrations and seeds on what is there now. Their rows of the audit trail have the run of the drop's.
+local function continue(config, sink, conn, selection, document, trail)
+  local emit, deadline = text.subscribe(sink, clock.now), engine.deadline(config)
+  local how = { emit = emit, deadline = deadline, run = trail and trail.run, force = trail ~= nil }
+  local migrated = engine.migrate(config, emit, { conn = conn, deadline = deadline,
+    after = audit.after_migrate(config, how) })
   sink:clear_progress()
   document.migrate = report.migrate(migrated, failure.document)
   if migrated.error then error(migrated.error, 0) end
@@ -67,27 +38,30 @@ local function continue(config, sink, conn, selection, document)
     sink:diagnostic("notice", ("no seeds: there is no folder %s"):format(config.seeds))
     return
   end
-  local results = seeds.execute(config, selection, conn, seeds.subscribe(sink))
+  how.command, how.conn, how.list, how.marker = "seed", conn, audit.of_seeds, migrated.server.marker
+  local results = audit.around(config, how, function()
+    return seeds.execute(config, selection, conn, seeds.subscribe(sink))
+  end)
   seeds.print(sink, selection, results)
   document.seed = seeds.document(selection, results)
 end
 
 local function perform(config, sink, args, document)
-  local journal, selection = preflight(config)
-  local conn
+  local wanted = preflight.read(config, args.seed and { either = args.seed }, args.drop)
+  local conn, trail
   if args.drop then
-    conn, document.dropped = drop(config, sink, journal, args)
-    print_dropped(sink, document.dropped)
+    conn, document.dropped, trail = drop(config, sink, wanted, args)
+    for _, line in ipairs(reset.describe(document.dropped)) do sink:line(line) end
   else
     conn = engine.connect(config, engine.deadline(config))
   end
   local session <close> = conn
-  continue(config, sink, session, selection, document)
+  continue(config, sink, session, wanted.selection, document, trail)
 end
 
 ---@param config migrator.Config
 ---@param sink migrator.Sink
----@param args { drop?: boolean, confirm?: string }
+---@param args { drop?: boolean, confirm?: string, seed?: string }
 function M.run(config, sink, args)
   if args.confirm and not args.drop then
     errors.raise("usage", { message = "--confirm without --drop: nothing would be dropped", hint = "say reset --drop" })

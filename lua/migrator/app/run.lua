@@ -5,6 +5,7 @@ local engine = require "migrator.engine"
 local errors = require "migrator.error"
 local failure = require "migrator.sink.failure"
 local fs = require "migrator.core.fs"
+local groups = require "migrator.sink.groups"
 local host = require "migrator.core.host"
 local pipeline = require "migrator.pipeline"
 local prelude = require "migrator.prelude"
@@ -13,10 +14,16 @@ local sink_module = require "migrator.sink"
 
 local M = {}
 
-local function narrator(sink)
+-- In a CI system's log each step can be folded, but for the report, which is what people look for.
+local function narrator(sink, environment)
+  local close
   return function(name, data)
     if name == "step" then
       sink:progress("step " .. data.name)
+      close = data.name ~= "report" and groups.open(sink, environment, "step " .. data.name) or nil
+    elseif name == "step_done" then
+      if close then close() end
+      close = nil
     elseif name == "note" then
       sink:diagnostic("info", data.message)
     elseif name == "warning" or name == "notice" then
@@ -46,7 +53,8 @@ local function document(ctx, err)
 end
 
 local function run_pipeline(found, config, sink, run)
-  local ctx = { config = config, sink = sink, emit = narrator(sink), deadline = run.deadline, args = run.args,
+  local ctx = { config = config, sink = sink, emit = narrator(sink, config.environment), name = found.name,
+    script = run.path, deadline = run.deadline, args = run.args,
     clock = clock,
     values = { dsn = config.url and config.url:match("%S") and config.url or nil } }
   if found.deadline then
@@ -94,6 +102,7 @@ function M.run(config, sink, args, parsed)
   if not path then errors.raise("usage", { message = "no script named", hint = "migrator FILE.lua [ARGS…]" }) end
   if not fs.find(path) then errors.raise("usage", { message = "no such file: " .. path }) end
   local run = { path = path, args = parsed.rest or {}, deadline = engine.deadline(config) }
+  local started = clock.now()
   local result = table.pack(xpcall(execute, function(value)
     local err = errors.wrap(value, "script")
     if not err.traceback then rawset(err, "traceback", debug.traceback("", 2):gsub("^%s+", "")) end
@@ -102,6 +111,9 @@ function M.run(config, sink, args, parsed)
   host.limit()
   if run.conn then run.conn:close() end
   if not result[1] then error(errors.wrap(result[2], "script"), 0) end
+  if not sink.documented then -- a script that is no pipeline has no document, but its end is worth knowing
+    sink:document({ steps = sink_module.array {}, duration_ms = math.floor((clock.now() - started) * 1000) }, true)
+  end
   return result[2]
 end
 

@@ -5,6 +5,7 @@ local db = require "migrator.db"
 local ephemeral = require "migrator.ephemeral"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
+local identity = require "migrator.identity"
 local rls_globals = require "migrator.rls.globals"
 local roles = require "migrator.rls.role"
 local specs = require "migrator.specs"
@@ -13,7 +14,8 @@ local M = {}
 
 -- db.exec(sql) and db:exec(sql) on the run's connection, and what the module itself has: db.connect, db.null, …
 local function session_api(conn)
-  return setmetatable({}, { __index = function(self, key)
+  local out = { identity = blame.guard(function() return identity.ask(conn) end, "db.identity") }
+  return setmetatable(out, { __index = function(self, key)
     local method = db[key] == nil and conn[key]
     if type(method) ~= "function" then
       return type(db[key]) == "function" and blame.guard(db[key], "db." .. key) or db[key]

@@ -28,6 +28,7 @@ end
 ---@param patterns string[]
 ---@return fun(path: string): boolean matches
 ---@return {pattern: string, matches: fun(path: string): boolean}[] positive
+---@return fun(path: string): boolean is_excluded
 function M.rules(patterns)
   local positive, negative = {}, {}
   for _, pattern in ipairs(patterns) do
@@ -41,9 +42,10 @@ function M.rules(patterns)
     end
     return false
   end
+  local function is_excluded(path) return any(negative, path) end
   return function(path)
-    return (#positive == 0 or any(positive, path)) and not any(negative, path)
-  end, positive
+    return (#positive == 0 or any(positive, path)) and not is_excluded(path)
+  end, positive, is_excluded
 end
 
 local function folders_of(files)
@@ -77,18 +79,29 @@ local function nearest_folder(pattern, files)
   return nil
 end
 
+-- Of another repository inside this one git shows a pointer, not the files: can the pattern mean one of them?
+local function reaches_into(pattern, path)
+  local plain = pattern:gsub("^%./", ""):match("^[^*?%[{(!@+]*"):match("^(.*/)") or ""
+  local inside = path .. "/"
+  if plain:sub(1, #inside) == inside then return true end
+  return inside:sub(1, #plain) == plain and pattern:find("/", #plain + 1, true) ~= nil
+end
+
+local function is_met(rule, found)
+  for _, file in ipairs(found.files) do
+    if rule.matches(file) then return true end
+  end
+  for path in pairs(found.submodules) do
+    if reaches_into(rule.pattern, path) then return true end
+  end
+  return false
+end
+
 -- R124.
 local function check_patterns(positive, tracked, changed)
   for _, rule in ipairs(positive) do
-    local found = false
-    for _, files in ipairs { tracked, changed } do
-      for _, file in ipairs(files) do
-        found = found or rule.matches(file)
-        if found then break end
-      end
-    end
-    if not found then
-      local near = nearest_folder(rule.pattern, tracked)
+    if not is_met(rule, tracked) and not (changed and is_met(rule, changed)) then
+      local near = nearest_folder(rule.pattern, tracked.files)
       errors.raise("config", {
         message = ("change detection: the pattern %q matches no file of the repository"):format(rule.pattern),
         hint = near and ("did you mean the folder %q?"):format(near)
@@ -98,8 +111,13 @@ local function check_patterns(positive, tracked, changed)
   end
 end
 
+-- Nothing that git could take for an option.
+local function is_ref(ref)
+  return type(ref) == "string" and ref:find("^[%w_@][%w._/@^~{}%-]*$") ~= nil
+end
+
 local function check_ref(ref, name)
-  if ref and (type(ref) ~= "string" or not ref:find("^[%w_@][%w._/@^~{}%-]*$")) then
+  if ref ~= nil and not is_ref(ref) then
     errors.raise("config", { message = ("change detection: %s is not the name of a commit"):format(name) })
   end
 end
@@ -118,32 +136,68 @@ local function find_commit(root, ref, may_fetch)
   return git.try_fetch(root, ref) and git.find_commit(root, ref) or nil
 end
 
--- The two commits, or nil and why there is nothing to compare.
-local function commits(root, opts, event)
+local function clone_of(root)
+  return git.is_shallow(root) and "this shallow clone" or "this clone"
+end
+
+-- Without a CI system: what is not pushed yet, else the last commit.
+local function plain_commits(root)
+  local head = git.find_commit(root, "HEAD")
+  if not head then return nil, "there is no commit yet" end
+  local upstream = git.find_commit(root, "@{upstream}")
+  local base = upstream and git.find_merge_base(root, upstream, head)
+  if base and base ~= head then return base, head, "since the upstream branch" end
+  base = git.find_commit(root, "HEAD~1")
+  if base then return base, head, "since HEAD~1" end
+  return nil, "there is no earlier commit in " .. clone_of(root)
+end
+
+-- Names of commits; what a script says wrong is its mistake, what an event says wrong is a reason to fail open.
+local function names(opts, event)
+  check_ref(opts.base, "base")
+  check_ref(opts.head, "head")
   local base, head = opts.base or event.base, opts.head or event.head or "HEAD"
   if event.open and not opts.base then return nil, event.open end
   if not base or base == "" then return nil, "there is no base commit to compare with" end
-  check_ref(base, "base")
-  check_ref(head, "head")
-  if is_zero(base) then return nil, "the branch is new: there is no earlier commit to compare with" end
-  if is_zero(head) then return nil, "the branch was deleted" end
+  if not is_ref(base) or not is_ref(head) then return nil, "the event does not name commits" end
+  if is_zero(base) then
+    return nil, ("the %s is new: there is no earlier commit to compare with"):format(event.what or "branch")
+  end
+  if is_zero(head) then return nil, ("the %s was deleted"):format(event.what or "branch") end
+  return base, head
+end
+
+-- The two commits, or nil and why there is nothing to compare.
+local function commits(root, opts, event)
+  if event.provider == "git" and not event.open and not opts.base then
+    if not opts.head then return plain_commits(root) end
+    return nil, "there is no base commit to compare with"
+  end
+  local base, head = names(opts, event)
+  if not base then return nil, head end
   local from = find_commit(root, base, opts.fetch)
   if not from then
-    local where = git.is_shallow(root) and "this shallow clone" or "this clone"
-    return nil, ("the base commit %s is not in %s"):format(short(base), where)
+    local more = not opts.fetch and " (fetch = true would ask origin for it)" or ""
+    return nil, ("the base commit %s is not in %s%s"):format(short(base), clone_of(root),
+      event.forced and " (it was pushed with force)" or more)
   end
   local to = find_commit(root, head, opts.fetch)
   if not to and event.head_fallback and not opts.head then to = git.find_commit(root, event.head_fallback) end
-  if not to then return nil, ("the commit %s is not in this clone"):format(short(head)) end
+  if not to then return nil, ("the commit %s is not in %s"):format(short(head), clone_of(root)) end
+  if not event.from_merge_base or opts.base then return from, to end
   -- Without a common commit the plain difference is the larger set, so it can only say "changed" too often.
-  if event.from_merge_base and not opts.base then from = git.find_merge_base(root, from, to) or from end
-  return from, to
+  return git.find_merge_base(root, from, to) or (opts.fetch and git.try_deepen(root, from, to)) or from, to
 end
 
-local function select(files, matches)
+-- The files that matter. A submodule that moved may hold some, unless it is left out itself.
+local function select(found, matches, positive, is_excluded)
   local list = {}
-  for _, file in ipairs(files) do
-    if matches(file) then list[#list + 1] = file end
+  for _, file in ipairs(found.files) do
+    local hit = matches(file)
+    if not hit and found.submodules[file] and not is_excluded(file) then
+      for _, rule in ipairs(positive) do hit = hit or reaches_into(rule.pattern, file) end
+    end
+    if hit then list[#list + 1] = file end
   end
   return list
 end
@@ -152,10 +206,28 @@ local function opened(reason)
   return { changed = true, files = {}, reason = reason, is_open = true }
 end
 
-local function counted(n, total)
-  if total == 0 then return "no file changed" end
+local function counted(n, total, since)
+  if total == 0 then return "no file changed" .. since end
   local verb = n == 1 and "matches" or "match"
-  return ("%d of %d changed file%s %s"):format(n, total, total == 1 and "" or "s", verb)
+  return ("%d of %d changed file%s %s%s"):format(n, total, total == 1 and "" or "s", verb, since)
+end
+
+-- On somebody's own machine what is not committed yet counts too.
+local function add_uncommitted(root, found)
+  local more, why = git.find_uncommitted(root)
+  if not more then return nil, why end
+  local seen = {}
+  for _, file in ipairs(found.files) do seen[file] = true end
+  for _, file in ipairs(more) do
+    if not seen[file] then found.files[#found.files + 1] = file end
+  end
+  return found
+end
+
+local function compare(root, base, head, since)
+  local found, why = git.find_changed(root, base, head)
+  if found and since then found, why = add_uncommitted(root, found) end
+  return found, why
 end
 
 ---Tells whether files that match the patterns changed between two commits; without `base` the CI event says which.
@@ -164,19 +236,20 @@ end
 ---@return {changed: boolean, files: string[], reason: string, base: string?, head: string?, is_open: boolean?}
 function M.detect(opts)
   check_options(opts)
-  local matches, positive = M.rules(opts.paths)
+  local matches, positive, is_excluded = M.rules(opts.paths)
   local root, why = git.find_root(opts.cwd)
   if not root then return opened("no git repository to ask: " .. why) end
   local tracked, why_not = git.find_tracked(root)
   if not tracked then return opened("git cannot list the files: " .. why_not) end
-  local base, head = commits(root, opts, event_facts.read(opts.event, opts.getenv))
-  local files, why_no_diff
-  if base then files, why_no_diff = git.find_changed(root, base, head) end
-  if not opts.allow_unmatched then check_patterns(positive, tracked, files or {}) end
+  local base, head, since = commits(root, opts, event_facts.read(opts.event, opts.getenv))
+  local found, why_no_diff
+  if base then found, why_no_diff = compare(root, base, head, since) end
+  if not opts.allow_unmatched then check_patterns(positive, tracked, found) end
   if not base then return opened(head) end
-  if not files then return opened("git cannot compare the commits: " .. why_no_diff) end
-  local hits = select(files, matches)
-  return { changed = #hits > 0, files = hits, reason = counted(#hits, #files), base = base, head = head }
+  if not found then return opened("git cannot compare the commits: " .. why_no_diff) end
+  local hits = select(found, matches, positive, is_excluded)
+  return { changed = #hits > 0, files = hits, base = base, head = head,
+    reason = counted(#hits, #found.files, since and " " .. since or "") }
 end
 
 return M

@@ -3,10 +3,12 @@ local db = require "migrator.db"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
 local marker = require "migrator.marker"
+local poolers = require "migrator.lib.poolers"
 local server = require "migrator.server"
 local sql = require "migrator.core.sql"
 local tracking_table = require "migrator.tracking"
 local tree = require "migrator.plan.tree"
+local url = require "migrator.lib.url"
 
 local M = {}
 
@@ -15,8 +17,17 @@ local MOST = 5
 local PING = { ["rejecting"] = "the server is there but lets nobody in (starting up, or shutting down)",
   ["no answer"] = "no server answers there", ["bad parameters"] = "the URL cannot be used" }
 
+---A pooler that its name gives away need not be asked.
+local function is_refused(add, target)
+  local words, info = url.conninfo(target)
+  local ok, err = pcall(poolers.insist, words, info.ignored)
+  if not ok then add("pooler", "fail", err.message, err.hint, err.code) end
+  return not ok
+end
+
 ---@return boolean
 function M.reachable(add, target)
+  if is_refused(add, target) then return false end
   local ok, answer = pcall(db.ping, target)
   if not ok then
     local err = errors.wrap(answer, "config")
@@ -85,7 +96,8 @@ function M.pooler(add, session, config, deadline)
     return engine.connect(config, deadline)
   end)
   if ok then
-    add("pooler", notice and "warn" or "ok", notice or "none between us and the server, which may be written to")
+    add("pooler", notice and "warn" or "ok",
+      notice or "direct: none between us and the server, which may be written to")
   else
     local err = errors.wrap(notice, "internal")
     add("pooler", "fail", err.message, err.hint, err.code)

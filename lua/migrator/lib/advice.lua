@@ -82,6 +82,21 @@ READY["28000"] = function(err)
   return "pg_hba.conf does not let this user in from here"
 end
 
+local CUT = { "does not support SSL", "SSL error", "closed the connection unexpectedly", "reset by peer" }
+
+---A proxy on this machine does TLS itself: a second one inside it is cut off, or answered with "no".
+---@param err migrator.Error of a connection
+---@param words table<string, string> what it was asked with
+---@return string|nil hint
+function M.find_tls(err, words)
+  local host = words.hostaddr or words.host or ""
+  local here = host == "localhost" or host == "::1" or host:find("^127%.")
+  if not here or words.sslmode == "disable" or words.sslmode == "allow" then return nil end
+  for _, text in ipairs(CUT) do
+    if contains(err, text) then return "if that is a proxy, which does TLS itself, use sslmode=disable toward it" end
+  end
+end
+
 ---What scripts add or replace.
 ---@type table<string, migrator.Advice>
 M.custom = {}

@@ -2,6 +2,7 @@
 local lazy = require "migrator.lib.lazy"
 local errors = require "migrator.error"
 local parse = require "migrator.lib.url_parse"
+local path = require "migrator.lib.url_path"
 local suggest = lazy.require "migrator.lib.suggest"
 local text_of = require "migrator.lib.url_text"
 
@@ -15,7 +16,7 @@ local function set_of(words)
   return set
 end
 
----What libpq 15 understands; a host linked with a newer one passes its own list.
+---What libpq 15 understands.
 M.KNOWN = {}
 for word in ([[service user password passfile channel_binding connect_timeout dbname host hostaddr port client_encoding
   options application_name fallback_application_name keepalives keepalives_idle keepalives_interval keepalives_count
@@ -28,7 +29,10 @@ end
 -- Meant for the pools and clients of Prisma, node-postgres, Rails and Django, never for the server.
 local FOREIGN = set_of [[schema pgbouncer connection_limit pool_timeout statement_cache_size socket_timeout sslaccept
   sslidentity single_use_connections uselibpqcompat prepared_statements pool pool_size pool_mode max_connections
-  statement_timeout_ms conn_max_age sslnegotiation load_balance_hosts]]
+  statement_timeout_ms conn_max_age]]
+
+-- Of a newer libpq; an older one does without them and is none the weaker.
+local OPTIONAL = set_of [[sslnegotiation load_balance_hosts]]
 
 -- Leaving these out would weaken what the URL asks for.
 local NEWER = { require_auth = 16, sslcertmode = 16, gssdelegation = 17, min_protocol_version = 18,
@@ -39,7 +43,7 @@ local SSLMODES = set_of "disable allow prefer require verify-ca verify-full"
 -- About the way to the server that the URL names; wrong for the way through a proxy.
 local OF_THE_PATH = set_of [[host hostaddr port sslmode sslcompression sslcert sslkey sslpassword sslrootcert sslcrl
   sslcrldir sslsni ssl_min_protocol_version ssl_max_protocol_version channel_binding sslnegotiation requirepeer
-  gssencmode krbsrvname gsslib target_session_attrs load_balance_hosts service passfile]]
+  gssencmode gssdelegation krbsrvname gsslib target_session_attrs load_balance_hosts service passfile sslcertmode]]
 
 local ORDER = { "user", "password", "host", "hostaddr", "port", "dbname" }
 
@@ -95,6 +99,13 @@ local function check_lists(kw)
   end
 end
 
+local function is_linked(key)
+  for _, name in ipairs(path.linked and path.linked() or {}) do
+    if name == key then return true end
+  end
+  return false
+end
+
 local function collect(t, known, kw, info)
   local names = {}
   for _, name in ipairs(known) do names[name] = true end
@@ -102,7 +113,9 @@ local function collect(t, known, kw, info)
     local key, value = translate_ssl(param)
     if names[key] then
       kw[key] = value
-    elseif FOREIGN[key] then
+    elseif not FOREIGN[key] and is_linked(key) then
+      kw[key] = value
+    elseif FOREIGN[key] or OPTIONAL[key] then
       info.ignored[key] = value
       info.order[#info.order + 1] = key
     else

@@ -103,10 +103,13 @@ function M.command(o)
   return cmd, { CSQL_PROXY_TOKEN = o.token, CSQL_PROXY_LOGIN_TOKEN = o.login_token }
 end
 
+-- A connection test alone has been seen to take 30 s.
+local READY_SECONDS = 60
+
 ---@return migrator.ProxyReady
 function M.ready(o)
   if o.major == 1 then return { log = "Ready for new connections" } end
-  return { url = ("http://127.0.0.1:%d/readiness"):format(o.http_port) }
+  return { url = ("http://127.0.0.1:%d/readiness"):format(o.http_port), timeout = READY_SECONDS }
 end
 
 ---Its ports besides the one of the database.

@@ -4,6 +4,7 @@ local declare = require "migrator.seed.declare"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
 local gate = require "migrator.seed.gate"
+local presets_of = require "migrator.seed.presets"
 local sandbox = require "migrator.sandbox"
 local script = require "migrator.seed.script"
 local suggest = require "migrator.lib.suggest"
@@ -66,7 +67,7 @@ local function find(config, seeds)
   for _, name in ipairs(fs.list(seeds)) do
     local path = seeds .. "/" .. name
     local is_folder = fs.find(path).type == "directory"
-    local single = not is_folder and name:match("^([^._].*)%.lua$")
+    local single = not is_folder and name ~= presets_of.FILE and name:match("^([^._].*)%.lua$")
     local own = path .. "/tier.lua"
     if single then
       out[#out + 1] = declare.read(evaluate(config, path, seeds), { name = single, file = path, folder = seeds,
@@ -134,9 +135,19 @@ local function put_in_order(tiers, by_name)
   return out
 end
 
+local function read_presets(config, tiers)
+  local path = config.seeds .. "/" .. presets_of.FILE
+  local raw
+  if fs.find(path) then
+    raw = evaluate(config, path, config.seeds)
+    if raw == nil then fail(path, "the file returns the presets, a table") end
+  end
+  return presets_of.read(raw, path, tiers)
+end
+
 ---All tiers, checked and in the order in which they run.
 ---@param config migrator.Config
----@return migrator.Tier[]
+---@return migrator.Tier[], table<string, migrator.SeedPreset>
 function M.load(config)
   local seeds = config.seeds
   local found = fs.find(seeds)
@@ -149,7 +160,7 @@ function M.load(config)
   for _, tier in ipairs(tiers) do check_needs(tier, by_name, tiers) end
   tiers = put_in_order(tiers, by_name)
   for _, tier in ipairs(tiers) do script.check(tier, config) end
-  return tiers
+  return tiers, read_presets(config, tiers)
 end
 
 ---@class migrator.SeedSelection
@@ -160,10 +171,11 @@ end
 ---Which tiers run here. A tier that is asked for by name and may not run is an error; otherwise it is skipped, with
 ---the reason.
 ---@param config migrator.Config
----@param names? string[]
+---@param asked? string[]|migrator.SeedNames
 ---@return migrator.SeedSelection
-function M.select(config, names)
-  local all, wanted = M.load(config), nil
+function M.select(config, asked)
+  local all, presets = M.load(config)
+  local names, wanted = presets_of.choose(presets, asked, names_of(all), config.seeds), nil
   local environment = gate.environment(config)
   local selection = { environment = environment, tiers = {}, skipped = {} }
   for _, name in ipairs(names or {}) do

@@ -2,6 +2,7 @@
 local advice = require "migrator.lib.advice"
 local clock = require "migrator.core.clock"
 local duration = require "migrator.lib.duration"
+local mask = require "migrator.lib.mask"
 
 local M = {}
 
@@ -11,7 +12,10 @@ local function caret(err, out)
   if not err.snippet or not err.line then return end
   local number = tostring(err.line)
   local pad = (" "):rep(math.max(#number, 4))
-  local snippet, column = err.snippet:gsub("\t", " "), err.column or 1
+  local column = err.column or 1
+  local snippet = mask.apply(err.snippet) -- before it is cut: of what was cut, nothing knows that it is a secret
+  if snippet ~= err.snippet then column = #mask.apply(err.snippet:sub(1, column - 1)) + 1 end
+  snippet = snippet:gsub("\t", " ")
   if utf8.len(snippet) and utf8.len(snippet) > 160 then
     local first = math.max(1, column - 60)
     local last = math.min(utf8.len(snippet), first + 150)
@@ -54,6 +58,7 @@ function M.format(err, verbose)
   if err.step then add_field(out, "step", err.step) end
   add_field(out, "hint", advice.find(err))
   add_field(out, "state", err.state)
+  add_field(out, "restore", err.restore)
   add_field(out, "log", err.log)
   if err.traceback and (verbose or err.code == "internal" or err.code == "script") then
     local whole = verbose or err.code ~= "script"
@@ -71,7 +76,7 @@ function M.name_deadline(err, at, seconds, name)
   if not at or clock.now() < at or rawget(err, "code") ~= "timeout" or err.message:sub(-#PASSED) ~= PASSED then
     return
   end
-  local before = err.message:sub(1, -#PASSED - 1):gsub("the pipeline's $", "")
+  local before = err.message:sub(1, -#PASSED - 1):gsub("the %a+'s $", "")
   err.message = before .. ("the deadline of %s passed (%s)"):format(duration.format(seconds),
     name)
 end
@@ -95,6 +100,7 @@ end
 local function annotate(sink, err)
   if not sink.github or rawget(err, "annotated") or err.code == "interrupted" then return end
   local note = M.note(err)
+  note.file = require("migrator.sink.place").of(sink.environment, note.file)
   sink:write("stderr", require("migrator.ci").command("error", note, note.message))
 end
 
@@ -113,7 +119,7 @@ function M.document(err)
   local out = {}
   for _, key in ipairs { "code", "message", "sqlstate", "severity", "detail", "hint", "context", "position",
     "statement", "file",
-    "line", "column", "snippet", "migration", "step", "state" } do
+    "line", "column", "snippet", "migration", "step", "state", "restore" } do
     out[key] = rawget(err, key)
   end
   out.hint = advice.find(err)

@@ -1,15 +1,29 @@
----The report as a JSON file, for whoever comes after: steps.report { "json:report.json" }.
-local failure = require "migrator.sink.failure"
+---Files for whoever comes after: written as a whole, masked, the folders above them made. What is no plain file is not
+---replaced by one.
+local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
 local mask = require "migrator.lib.mask"
-local sink = require "migrator.sink"
 
-return function(ctx, path)
-  local document = { steps = sink.array {}, changed = ctx.results.changed,
-    secrets = ctx.results.secrets and sink.array(ctx.results.secrets) or nil, migrate = ctx.results.document,
-    duration_ms = math.floor(ctx.elapsed * 1000), error = ctx.error and failure.document(ctx.error) or nil }
-  for i, record in ipairs(ctx.record) do
-    document.steps[i] = { name = record.name, status = record.status, duration_ms = math.floor(record.elapsed * 1000) }
+local M = {}
+
+---Refuses a path that cannot become a file, before the run rather than behind it.
+---@param path string
+---@param what string for the message
+function M.check(path, what)
+  if path == "" or path:find("[%c]") then
+    errors.raise("config", { message = ("%s: no path of a file: %q"):format(what, path) })
   end
-  fs.write(path ~= "" and path or "report.json", mask.apply(sink.encode(document)) .. "\n")
+  local found = fs.find(path)
+  if found and found.type ~= "file" then
+    errors.raise("config", { message = ("%s: %s is not a file, and will not be replaced by one"):format(what, path) })
+  end
+  local folder = path:match("^(.+)/[^/]*$")
+  if path:sub(-1) == "/" then errors.raise("config", { message = ("%s: %s is a folder"):format(what, path) }) end
+  if folder then fs.mkdir(folder) end
 end
+
+---@param path string
+---@param text string
+function M.write(path, text) fs.write(path, mask.apply(text)) end
+
+return M

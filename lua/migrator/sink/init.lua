@@ -23,6 +23,8 @@ function M.new(config)
     and host.terminal("stderr") ~= nil }
   self.columns = host.terminal("stderr")
   self.github = environment.GITHUB_ACTIONS == "true"
+  self.environment = environment
+  if (config.report or "") ~= "" then self:begin_report(config.report) end
   if (config.deadline or 0) > 0 then
     self.limit = { at = clock.deadline(config.deadline), seconds = config.deadline }
   end
@@ -43,22 +45,53 @@ function Sink:paint(stream, color, text)
   return "\27[" .. CODES[color] .. "m" .. text .. "\27[0m"
 end
 
+-- What was said may be a server's or a file's words, which the runner must not take for commands. Secrets go first:
+-- what is taken apart is not found any more.
+local function defuse(self, text)
+  return self.github and require("migrator.ci").defuse(mask.apply(text)) or text
+end
+
+-- The runner looks for `##[` anywhere in a line; in JSON there is another way to write it.
+local function write_json(self, stream, value)
+  self:write(stream, mask.apply(M.encode(value)):gsub("##%[", "#\\u0023[") .. "\n")
+end
+
 ---A line of the result; none with --json or --quiet.
 function Sink:line(text)
   if self.json_mode or self.quiet then return end
   self:clear_progress()
   if self.log_json then
-    self:write("stdout", M.encode { level = "info", message = text } .. "\n")
+    write_json(self, "stdout", { level = "info", message = text })
   else
-    self:write("stdout", text .. "\n")
+    self:write("stdout", defuse(self, text) .. "\n")
   end
 end
 
----The one document of --json.
-function Sink:document(value)
-  if not self.json_mode then return end
+local UNFINISHED = { error = { code = "internal", message = "the run did not come to its end" } }
+
+---The file of --report. Until the run has its document, it says that there is none: an older run's report is never taken
+---for this one's, and a place that cannot be written to is known before anything is done.
+function Sink:begin_report(path)
+  local file = require "migrator.sink.file"
+  file.check(path, "--report")
+  file.write(path, M.encode(UNFINISHED) .. "\n")
+  self.report = path
+end
+
+local function keep_report(self, value)
+  local ok, err = pcall(require("migrator.sink.file").write, self.report, M.encode(value) .. "\n")
+  if ok then return end
+  if not (value.failed or value.error) then error(err, 0) end
+  self:diagnostic("warning", "--report: " .. tostring(err))
+end
+
+---The one document of --json and of --report.
+---@param value table
+---@param only_kept? boolean not for --json
+function Sink:document(value, only_kept)
   self.documented = true
-  self:write("stdout", M.encode(value) .. "\n")
+  if self.report then keep_report(self, value) end
+  if self.json_mode and not only_kept then write_json(self, "stdout", value) end
 end
 
 local SEVERITY = { error = "red", warning = "yellow", notice = "cyan", info = "cyan", debug = "dim" }
@@ -68,10 +101,10 @@ function Sink:diagnostic(severity, text)
   if severity == "debug" and not self.verbose then return end
   if self.quiet and severity ~= "error" then return end
   if self.log_json then
-    self:write("stderr", M.encode { level = severity, message = text } .. "\n")
+    write_json(self, "stderr", { level = severity, message = text })
     return
   end
-  self:write("stderr", self:paint("stderr", SEVERITY[severity], severity .. ":") .. " " .. text .. "\n")
+  self:write("stderr", self:paint("stderr", SEVERITY[severity], severity .. ":") .. " " .. defuse(self, text) .. "\n")
 end
 
 ---A line that the next output replaces; only on a terminal.

@@ -4,7 +4,7 @@ local gate = require "migrator.gate"
 local engine = require "migrator.engine"
 local options = require "migrator.steps.options"
 
-local KNOWN = { require = "string", dir = "string", schema = "string", table = "string" }
+local KNOWN = { require = "string", missing = "string", dir = "string", schema = "string", table = "string" }
 
 return function(given)
   local opts = options.check("gate", given, KNOWN)

@@ -4,7 +4,8 @@ local closed = require "migrator.lib.closed"
 local M = {}
 
 for _, name in ipairs { "detect", "auth", "secret", "proxy", "wait", "migrate", "repeatable", "rls_audit", "alembic",
-  "verify", "seed", "run", "preflight", "gate", "http", "report" } do
+  "verify", "seed", "run", "preflight", "gate", "promote", "drift", "http", "reset",
+  "report" } do
   M[name] = require("migrator.steps." .. name)
 end
 

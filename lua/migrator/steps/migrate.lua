@@ -1,6 +1,7 @@
 ---steps.migrate { dir = …, lock_timeout = …, tx = …, order = …, … }: everything of `migrator migrate`, as a step. Its
 ---options are those of the command. When steps.detect saw no change and nothing is pending either, the pipeline ends
 ---here, green.
+local audit = require "migrator.audit"
 local clock = require "migrator.core.clock"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
@@ -15,7 +16,8 @@ local KNOWN = { dir = "string", lock_timeout = "duration", statement_timeout = "
   edited = "string", missing = "string", baseline = "string", wait = "duration", tries = "number", schema = "string",
   table = "string", orphans = "string", expect_changes = "boolean", lock_first = "boolean",
   snapshot_timeout = "duration", victims = "any", retry = "function", before = "function",
-  deployed = "function string", expect = "table" }
+  deployed = "function string", expect = "table", restore = "string",
+  audit = "boolean string" }
 
 ---@class migrator.RunPolicy what only a script can give
 ---@field look? fun(session: migrator.Session) sees where we are, before anything else; an error stops
@@ -67,7 +69,9 @@ return function(given)
       local config = ctx:config_for(opts)
       local emit = text.subscribe(ctx.sink, clock.now)
       policies.look = look(ctx, expected)
-      local result = engine.migrate(config, emit, { deadline = ctx.deadline, conn = ctx.conn, policy = policies })
+      ctx.results.gate = nil -- what was found before is not what this leaves
+      local result = engine.migrate(config, emit, { deadline = ctx.deadline, conn = ctx.conn, policy = policies,
+        after = audit.after_migrate(config, { emit = emit, deadline = ctx.deadline, run = ctx.audit_run }) })
       ctx.results.migrate, ctx.migrate_config = result, config
       ctx.results.document = report.migrate(result, failure.document)
       if result.error then error(result.error, 0) end

@@ -3,11 +3,13 @@
 local ci = require "migrator.ci"
 local clock = require "migrator.core.clock"
 local errors = require "migrator.error"
+local groups = require "migrator.sink.groups"
 local join = require("migrator.lib.tables").join
 local lazy = require "migrator.lib.lazy"
 local options = require "migrator.steps.options"
 local proxies = lazy.require "migrator.proxies"
 local proxy = require "migrator.proxy"
+local secrets = lazy.require "migrator.secrets"
 local setup = lazy.require "migrator.proxies.setup"
 local url = require "migrator.lib.url"
 
@@ -16,23 +18,20 @@ local KNOWN = { port = "port", host = "string", log = "string", env = "table", r
 local WITH_COMMAND = { cmd = "table!", port = "port!" }
 local WITH_PRESET = { preset = "string!", program = "string", args = "table", user = "string" }
 
-local LOG_LINES = 200 -- of a log that is shown; the file has the others
-local TOKEN_SECONDS = 60
+local LOG_LINES, TOKEN_SECONDS = 200, 60 -- so many lines are shown; the file has the others
 local DYING_SECONDS = 0.3 -- between its last byte and its end
 
--- What a proxy has no use for, and a leak would be: it is told where to go by its arguments.
-local NOT_ITS_BUSINESS = { DATABASE_URL = false, PGPASSWORD = false }
-
 local function print_log(ctx)
-  local sink, handle = ctx.sink, ctx.proxy
-  if ctx.config.environment.GITHUB_ACTIONS ~= "true" then
-    return proxy.dump(handle, function(line) sink:diagnostic("info", "proxy: " .. line) end, LOG_LINES)
+  local sink, handle, environment = ctx.sink, ctx.proxy, ctx.config.environment
+  local close = groups.open(sink, environment, "proxy log", true)
+  if environment.GITHUB_ACTIONS == "true" then
+    -- With --json standard output is one document; the runner reads both.
+    local function write(text) sink:write(sink.json_mode and "stderr" or "stdout", text) end
+    ci.foreign(function(say) proxy.dump(handle, function(line) say(line .. "\n") end, LOG_LINES) end, write)
+  else
+    proxy.dump(handle, function(line) sink:diagnostic("info", "proxy: " .. line) end, LOG_LINES)
   end
-  -- With --json standard output is one document; the runner reads both.
-  local function write(text) sink:write(sink.json_mode and "stderr" or "stdout", text) end
-  write(ci.command("group", {}, "proxy log"))
-  ci.foreign(function(say) proxy.dump(handle, function(line) say(line .. "\n") end, LOG_LINES) end, write)
-  write("::endgroup::\n")
+  if close then close() end
 end
 
 ---A token as text: given, made by a function, or of a source of credentials such as steps.auth gives.
@@ -77,7 +76,8 @@ local function run(ctx, opts)
   local dsn, info = url.rewrite(from, { host = opts.host or "127.0.0.1", port = what.port,
     sslmode = opts.sslmode or setup.sslmode(opts.known, from, say) })
   for _, notice in ipairs(info.notices) do ctx.emit("note", { message = notice }) end
-  ctx.proxy = proxy.start { name = what.name, cmd = what.cmd, log = opts.log, env = join(NOT_ITS_BUSINESS, what.env),
+  ctx.proxy = proxy.start { name = what.name, cmd = what.cmd, log = opts.log,
+    env = join(secrets.withheld(ctx.config.environment, o.token ~= nil), what.env),
     ready = what.ready, causes = what.causes, grace = opts.grace, ports = { what.port }, user = what.user }
   ctx:give("proxy", ctx.proxy)
   ctx:give("dsn", dsn)

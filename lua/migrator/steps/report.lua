@@ -1,23 +1,56 @@
----steps.report { "text", "github", "json:FILE" }: says what became of the run. Always runs.
+---steps.report { "text", "github", "json:FILE", "junit:FILE", "gitlab:FILE" }: says what became of the run. Always runs.
 local errors = require "migrator.error"
-local sinks = { text = require "migrator.sink.summary", github = require "migrator.sink.github",
-  json = require "migrator.sink.file" }
+local lazy = require "migrator.lib.lazy"
+local file = lazy.require "migrator.sink.file"
+local report = lazy.require "migrator.report"
+
+local PRINT = { text = "migrator.sink.summary", github = "migrator.sink.github" }
+local WRITE = { json = { "migrator.sink.json", "report.json" }, junit = { "migrator.sink.junit", "junit.xml" },
+  gitlab = { "migrator.sink.gitlab", "gl-code-quality-report.json" } }
+
+local function refuse(message)
+  errors.raise("script", { message = "steps.report: " .. message, step = "report",
+    hint = "text, github, json:FILE, junit:FILE, gitlab:FILE" })
+end
+
+local function take(name)
+  local kind, colon, path = tostring(name):match("^(%a+)(:?)(.*)$")
+  if kind == "terminal" then kind = "text" end
+  if PRINT[kind or ""] and colon == "" and path == "" then return { print = require(PRINT[kind]) } end
+  if not WRITE[kind or ""] or colon == "" and path ~= "" then
+    refuse(("no report called %q"):format(tostring(name)))
+  end
+  local module, default = table.unpack(WRITE[kind])
+  return { print = require(module).write, path = path ~= "" and path or default }
+end
+
+---One that fails does not keep the others from being written.
+local function print_all(ctx, wanted)
+  local run, first = report.run(ctx), nil
+  for _, item in ipairs(wanted) do
+    local ok, err = pcall(item.print, ctx, item.path, run)
+    if not ok and errors.is(err, "interrupted") then error(err, 0) end
+    if not ok then first = first or err end
+  end
+  if first then error(first, 0) end
+end
 
 return function(given)
-  local wanted = {}
+  if given ~= nil and type(given) ~= "table" then refuse("takes a list of reports") end
+  local wanted, paths = {}, {}
   for i, name in ipairs(given or { "text" }) do
-    local kind, rest = tostring(name):match("^(%a+):?(.*)$")
-    if kind == "terminal" then kind = "text" end
-    if not sinks[kind or ""] then
-      errors.raise("script", { message = ("steps.report: no report called %q"):format(tostring(name)), step = "report",
-        hint = "text, github, json:FILE" })
-    end
-    wanted[i] = { print = sinks[kind], argument = rest }
+    wanted[i] = take(name)
+    local path = wanted[i].path
+    if path and paths[path] then refuse(("two reports would be written to %s"):format(path)) end
+    if path then paths[path] = true end
   end
   return {
     name = "report", always = true,
-    run = function(ctx)
-      for _, report in ipairs(wanted) do report.print(ctx, report.argument) end
+    check = function()
+      for _, item in ipairs(wanted) do
+        if item.path then file.check(item.path, "steps.report") end
+      end
     end,
+    run = function(ctx) print_all(ctx, wanted) end,
   }
 end

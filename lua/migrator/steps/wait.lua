@@ -8,6 +8,7 @@ local engine = require "migrator.engine"
 local errors = require "migrator.error"
 local failure = require "migrator.sink.failure"
 local options = require "migrator.steps.options"
+local reader = require "migrator.reader"
 local url = require "migrator.lib.url"
 
 local KNOWN = { proxy = "table", database = "table" }
@@ -18,6 +19,12 @@ local FIRST_PAUSE = 0.05 -- what was only just started is there in a moment; `ev
 local function budget(given, every, timeout)
   local out = options.check("wait", given or {}, BUDGET)
   return { every = out.every or every, timeout = out.timeout or timeout }
+end
+
+---The proxy has a budget of its own; ours and the run's only shorten it.
+local function soonest(timeout, deadline)
+  if not timeout then return deadline end
+  return math.min(clock.deadline(timeout), deadline or math.huge)
 end
 
 -- How long it was tried is part of what happened.
@@ -91,20 +98,22 @@ end
 
 return function(given)
   local opts = options.check("wait", given, KNOWN)
-  local for_proxy, for_database = budget(opts.proxy, 1, 30), budget(opts.database, 2, 20)
+  local for_proxy, for_database = budget(opts.proxy), budget(opts.database, 2, 20)
   return {
-    name = "wait", needs = { "dsn" }, gives = { "conn" }, options = opts,
+    name = "wait", needs = { "dsn" }, gives = { "conn", "reader" }, options = opts,
     run = function(ctx)
       local started = clock.now()
-      if ctx.proxy then ctx.proxy:wait_ready(math.min(clock.deadline(for_proxy.timeout), ctx.deadline or math.huge)) end
+      if ctx.proxy then ctx.proxy:wait_ready(soonest(for_proxy.timeout, ctx.deadline), for_proxy.every) end
       local conn, tries = wait_database(ctx, ctx:config_for(), for_database)
       ctx.emit("note", { message = ("database ready after %s (%d %s)"):format(duration.format(clock.now() - started),
         tries, tries == 1 and "try" or "tries") })
       ctx.conn = conn
       ctx:give("conn", conn)
+      ctx:give("reader", reader.new(function() return engine.connect(ctx:config_for(), ctx.deadline) end))
     end,
     undo = function(ctx)
       if ctx.conn then ctx.conn:close() end
+      if ctx:find("reader") then ctx:find("reader"):close() end
     end,
   }
 end
