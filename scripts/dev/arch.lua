@@ -113,7 +113,7 @@ local LUA_ROOMS = {
     .. "repeatable" },
   { "ephemeral", "ephemeral%. db" },
   { "drift", "drift drift%. config db engine ephemeral ephemeral%. plan%.classify repeatable sink" },
-  { "reader", "" }, { "restore", "server" },
+  { "reader", "" }, { "readiness", "db" }, { "restore", "server" },
   { "crash", "crash crash%. config db engine ephemeral ephemeral%. options plan%.kinds sink tracking" },
   { "doctor", "doctor%. db engine identity marker plan plan%. server tracking journal" },
   { "seed", "seed%. db engine ephemeral journal%.statements plan%.kinds sandbox sink config rls%." },
@@ -122,8 +122,8 @@ local LUA_ROOMS = {
   { "specs", "sink" },
   { "pipeline", "config" },
   { "steps", "steps%. audit reset reset%. ci changes db doctor drift drift%. engine gate gcp identity proxies "
-    .. "proxies%. proxy report secrets seed plan%.classify reader sink%. verify policy%. server alembic repeatable "
-    .. "rls" },
+    .. "proxies%. proxy report secrets seed plan%.classify reader readiness sink%. verify policy%. server alembic "
+    .. "repeatable rls" },
   { "cli", "commands options" },
   { "prelude", "changes ci config confirm db drift%. engine env gcp identity secrets journal pipeline policy proxy "
     .. "sandbox seed sink steps verify rls%." },

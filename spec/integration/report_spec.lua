@@ -40,7 +40,8 @@ describe("steps.report", function()
   it("R125 R81 tells GitHub what was applied, by whom, from which commit, under which locks", function()
     local ran, dir = run(TWO)
     assert.equal(0, ran.code, ran.stderr)
-    assert.same({ changed = "true", applied = "2", pending = "0", gate = "pass" }, actions.outputs(read(dir, "outputs")))
+    assert.same({ changed = "true", applied = "2", pending = "0", gate = "pass" },
+      actions.outputs(read(dir, "outputs")))
     local page = read(dir, "summary.md")
     assert.matches("^### migrator: done – 2 applied, 0 pending\n", page)
     for _, text in ipairs { "| by | joe |", "https://github.com/acme/app/actions/runs/7", "[abababababab](",

@@ -9,8 +9,8 @@
  * fd may be -1: then it only sleeps, and the deadline passing is success. */
 int mig_wait_fd(int fd, short events, mig_deadline deadline, short *ready, mig_err *err) MIG_MUSTCHECK;
 
-/* A limit for all waits of this thread, whatever their own deadlines are. The first that reaches it fails with `timeout`
- * and lifts it, so that what cleans up may wait again. */
+/* A limit for all waits of this thread, whatever their own deadlines are. The first that reaches it fails with
+ * `timeout` and lifts it, so that what cleans up may wait again. */
 void mig_wait_limit(mig_deadline limit);
 
 /* The sooner of a deadline and that limit, for a wait that a library does. */

@@ -29,14 +29,21 @@ return function(given)
     name = "secret", gives = opts.name == "DATABASE_URL" and { "dsn", opts.name } or { opts.name }, options = opts,
     run = function(ctx)
       local function note(text) ctx.emit("note", { message = opts.name .. ": " .. text }) end
-      local value, info = secrets.get(opts.from, { environment = ctx.config.environment, deadline = ctx.deadline,
-        note = note, given = { auth = ctx:find("auth") } })
-      if opts.name == "DATABASE_URL" then check_url(opts.name, value) end
+      local function read()
+        local value, info = secrets.get(opts.from, { environment = ctx.config.environment, deadline = ctx.deadline,
+          note = note, given = { auth = ctx:find("auth") } })
+        if opts.name == "DATABASE_URL" then check_url(opts.name, value) end
+        return value, info
+      end
+      local value, info = read()
       if info.version then note(("version %s of %s"):format(info.version, info.from)) end
       ctx.results.secrets = ctx.results.secrets or {}
       table.insert(ctx.results.secrets, { name = opts.name, from = info.from, version = info.version })
       ctx:give(opts.name, value)
-      if opts.name == "DATABASE_URL" then ctx:give("dsn", value) end
+      if opts.name == "DATABASE_URL" then
+        ctx:give("dsn", value)
+        ctx.reread = read
+      end
     end,
   }
 end

@@ -2,13 +2,13 @@
 ---own budget:
 ---the proxy says so, the server answers, and a real login runs `select 1`.
 local clock = require "migrator.core.clock"
-local db = require "migrator.db"
 local duration = require "migrator.lib.duration"
 local engine = require "migrator.engine"
 local errors = require "migrator.error"
 local failure = require "migrator.sink.failure"
 local options = require "migrator.steps.options"
 local reader = require "migrator.reader"
+local readiness = require "migrator.readiness"
 local url = require "migrator.lib.url"
 
 local KNOWN = { proxy = "table", database = "table" }
@@ -33,50 +33,30 @@ local function tell(err, seconds, tries)
   err.detail = err.detail and err.detail .. "\n" .. said or said
 end
 
-local PING_SECONDS = "2" -- what a look at the server may take: libpq's own limit, which takes whole seconds from 2 on
+local LOGIN_REFUSED = { ["28P01"] = true, ["28000"] = true }
 
----The second level, behind a proxy: does a server answer at all? A login that fails cannot tell the two apart.
-local function look(ctx)
-  local words = {}
-  for key, value in pairs((url.conninfo(ctx:need "dsn"))) do words[key] = value end
-  words.connect_timeout = PING_SECONDS
-  local answer = db.ping(words)
-  if answer == "accepting" then return end
-  local told = answer == "rejecting" and "the server is starting up or shutting down" or "no server answers behind it"
-  local err = errors.new("connect", "the proxy is ready, but " .. told)
-  err.retry = true
-  error(err, 0)
+---A password that is good for a while only may have ended between the secret and the login: it is read again, once.
+local function renew(ctx, result)
+  if not ctx.reread or not (errors.is(result, "connect") and LOGIN_REFUSED[result.sqlstate]) then return false end
+  local reread = ctx.reread
+  ctx.reread = nil
+  local old, fresh = url.parse(ctx:need "dsn"), url.parse(reread())
+  if fresh.user == old.user and fresh.password == old.password then return false end
+  old.user, old.password = fresh.user, fresh.password
+  ctx:give("dsn", url.format(old))
+  ctx.emit("note", { message = "the login was refused, and the secret has changed: trying the new one" })
+  return true
 end
 
----A login through a proxy fails for reasons that only the proxy's log names. Raises when waiting cannot help.
-local function blame_proxy(ctx, result)
-  local said, reason = ctx.proxy:epitaph()
-  if said then
-    errors.raise("proxy", { message = "the proxy ended while we waited for the database: " .. said,
-      detail = reason and reason.line or ctx.proxy:log_tail(5), hint = reason and reason.hint, cause = result })
-  end
-  if not errors.is(result, "connect") or result.sqlstate then return end
-  reason = ctx.proxy:reason()
-  if not reason then return end
-  if not reason.passing then
-    errors.raise("proxy", { message = ("%s cannot reach the database: %s"):format(ctx.proxy.name, reason.why),
-      detail = reason.line, hint = reason.hint, reason = reason.name, cause = result })
-  end
-  if not result.blamed then
-    result.blamed, result.message = true, result.message .. ": " .. reason.why
-    result.detail, result.hint = reason.line, reason.hint
-  end
-end
-
-local function wait_database(ctx, config, limits)
+local function wait_database(ctx, limits)
   local deadline = clock.deadline(limits.timeout)
   if ctx.deadline then deadline = math.min(deadline, ctx.deadline) end
   local started, tries, pause = clock.now(), 0, FIRST_PAUSE
   while true do
     tries = tries + 1
     local ok, result = pcall(function()
-      if ctx.proxy then look(ctx) end
-      local conn = engine.connect(config, deadline)
+      if ctx.proxy then readiness.look(ctx:need "dsn") end
+      local conn = engine.connect(ctx:config_for(), deadline)
       conn:set_deadline(deadline)
       conn:value("select 1")
       conn:set_deadline(ctx.deadline)
@@ -84,14 +64,15 @@ local function wait_database(ctx, config, limits)
     end)
     if ok then return result, tries end
     local worth = errors.is(result, "timeout") or (errors.is(result, "connect") and result.retry)
-    if ctx.proxy then blame_proxy(ctx, result) end
-    if not worth or clock.now() + pause > deadline then
+    if ctx.proxy then readiness.blame(ctx.proxy, result) end
+    local renewed = renew(ctx, result)
+    if not renewed and (not worth or clock.now() + pause > deadline) then
       failure.name_deadline(result, clock.now() >= deadline and deadline ~= ctx.deadline and deadline or nil,
         limits.timeout, "steps.wait: database.timeout")
       if worth then tell(result, clock.now() - started, tries) end
       error(result, 0)
     end
-    clock.sleep(pause)
+    if not renewed then clock.sleep(pause) end
     pause = math.min(limits.every, pause * 2)
   end
 end
@@ -104,7 +85,7 @@ return function(given)
     run = function(ctx)
       local started = clock.now()
       if ctx.proxy then ctx.proxy:wait_ready(soonest(for_proxy.timeout, ctx.deadline), for_proxy.every) end
-      local conn, tries = wait_database(ctx, ctx:config_for(), for_database)
+      local conn, tries = wait_database(ctx, for_database)
       ctx.emit("note", { message = ("database ready after %s (%d %s)"):format(duration.format(clock.now() - started),
         tries, tries == 1 and "try" or "tries") })
       ctx.conn = conn
