@@ -8,6 +8,9 @@ local process = require "migrator.core.process"
 -- A file that is not through by then hangs.
 local LIMIT, POLL = 900, 0.1
 
+-- A file that begins with `-- alone: why` runs by itself, before the others.
+local function is_alone(path) return fs.read(path):find("^%-%- alone: ") ~= nil end
+
 local function collect(path, into)
   if fs.find(path) and fs.find(path).type == "directory" then
     for _, name in ipairs(fs.list(path)) do collect(path .. "/" .. name, into) end
@@ -55,9 +58,15 @@ return function(sink, paths, filter, jobs)
   for _, path in ipairs(paths) do collect(path, files) end
   local folder <close> = setmetatable({ path = fs.temp "migrator-specs" }, -- luacheck: ignore folder
     { __close = function(self) fs.remove(self.path) end })
-  local next_one = 1
+  local next_one, alone = 1, 0
+  for i = 1, #files do
+    if is_alone(files[i]) then
+      alone = alone + 1
+      table.insert(files, alone, table.remove(files, i))
+    end
+  end
   while next_one <= #files or #running > 0 do
-    while #running < jobs and next_one <= #files do
+    while #running < (next_one <= alone + 1 and 1 or jobs) and next_one <= #files do
       running[#running + 1] = start(files[next_one], filter, folder.path, next_one)
       next_one = next_one + 1
     end

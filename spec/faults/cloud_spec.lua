@@ -41,20 +41,16 @@ local FAULTS = {
 }
 
 describe("scripts/pipeline.lua on a cloud", function()
-  local emulator, server, address, program, two
+  local emulator, server, program, two
 
   setup(function()
-    local found = process.run({ cmd = { "scripts/dev/cloud_sql_proxy" }, stderr = "null" }).stdout:match("^(.-)%s*$")
-    if found == "" or not process.find "openssl" then return end
-    program, two = found, not found:find("shim", 1, true)
+    program, two = cloud.proxy()
+    if not program or not process.find "openssl" then return end
     server = ephemeral.start { port = true }
-    -- Port 3307 is fixed, so each run has an address of its own.
-    address = ("127.%d.%d.7"):format(tonumber(hash.random_hex(1), 16) % 250 + 2, tonumber(hash.random_hex(1), 16))
-    emulator = cloud.emulator { "--tls", address .. ":3307", "--ip", address, "--backend",
-      ("127.0.0.1:%d"):format(server.port), "--quota-project", "trovella-prod",
+    emulator = cloud.instance("127.0.0.1:" .. server.port, { "--quota-project", "trovella-prod",
       "--secret", "DATABASE_URL=postgresql://app:s3cr%40t@203.0.113.9:5432/trovella?schema=public&connection_limit=5",
       "--secret", "MALFORMED=postgres//app:s3cr%40t@203.0.113.9/trovella", "--secret", "EMPTY=",
-      "--secret", "NOBODY=postgresql://nobody:s3cr%40t@203.0.113.9:5432/trovella" }
+      "--secret", "NOBODY=postgresql://nobody:s3cr%40t@203.0.113.9:5432/trovella" })
     local conn = pg.connect(server.url)
     conn:script "create role app login password 's3cr@t'"
     conn:script "create database trovella owner app"
@@ -262,7 +258,7 @@ describe("scripts/pipeline.lua on a cloud", function()
     local missing = need(true)
     if missing then return pending(missing) end
     if not process.find "socat" then return pending "needs socat" end
-    local other = address:gsub("7$", "9")
+    local other = emulator.address:gsub("7$", "9")
     local silent = process.start { cmd = { "socat", ("TCP-LISTEN:3307,bind=%s,fork"):format(other), "EXEC:sleep 60" },
       log = dir .. "/socat.log" }
     local second = cloud.emulator { "--ip", other, "--quota-project", "trovella-prod", "--secret",

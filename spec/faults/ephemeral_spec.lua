@@ -1,3 +1,4 @@
+-- alone: it counts the servers of this machine
 local cli = require "spec.support.cli"
 local clock = require "migrator.core.clock"
 local fs = require "migrator.core.fs"

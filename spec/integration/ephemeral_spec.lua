@@ -1,3 +1,4 @@
+-- alone: it damages the template that all throw-away servers are copied from
 local clock = require "migrator.core.clock"
 local db = require "migrator.db"
 local ephemeral = require "migrator.ephemeral"

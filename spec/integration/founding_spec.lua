@@ -67,22 +67,15 @@ describe("TRO-122", function()
       token = "]] .. TOKEN .. [[", %s },
     steps.wait { proxy = { timeout = "15s" }, database = { every = "100ms", timeout = "3s" } },
     steps.migrate {}, steps.verify {}, steps.gate {},]]
-  local emulator, server, address
+  local emulator, server
 
-  local function program()
-    local path = process.find "cloud-sql-proxy"
-    if not path or process.run({ cmd = { "head", "-c", "2", path } }).stdout == "#!" then return nil end
-    return path
-  end
+  local program = cloud.version_two
 
   setup(function()
     if not program() or not process.find "openssl" then return end
     server = ephemeral.start { port = true }
-    local one, two = hash.random_hex(1), hash.random_hex(1)
-    address = ("127.%d.%d.8"):format(tonumber(one, 16) % 250 + 2, tonumber(two, 16))
     -- As in the incident: the account's own project has the API off, so only the right quota project is served.
-    emulator = cloud.emulator { "--tls", address .. ":3307", "--ip", address, "--quota-project", PROJECT, "--backend",
-      "127.0.0.1:" .. server.port }
+    emulator = cloud.instance("127.0.0.1:" .. server.port, { "--quota-project", PROJECT })
   end)
 
   teardown(function()

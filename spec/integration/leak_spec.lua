@@ -239,7 +239,7 @@ local ENDS = {
 }
 
 describe("nothing secret leaves a run", function()
-  local server, emulator, address, admin
+  local server, emulator, admin
 
   local function secret_url(password)
     return ("postgresql://app:%s@qzhost7.example.org:%d/postgres?sslmode=require"):format(url_text.encode(password),
@@ -255,10 +255,8 @@ describe("nothing secret leaves a run", function()
       :format(hba))
     admin:exec "select pg_reload_conf()"
     if not (process.find "openssl" and process.find "python3") then return end
-    local one, two = hash.random_hex(1), hash.random_hex(1)
-    address = ("127.%d.%d.9"):format(tonumber(one, 16) % 250 + 2, tonumber(two, 16))
-    emulator = cloud.emulator { "--tls", address .. ":3307", "--ip", address, "--backend",
-      ("127.0.0.1:%d"):format(server.port), "--secret", "DATABASE_URL=" .. secret_url(SHAPES.PUNCTUATION) .. "\n" }
+    emulator = cloud.instance("127.0.0.1:" .. server.port,
+      { "--secret", "DATABASE_URL=" .. secret_url(SHAPES.PUNCTUATION) .. "\n" })
   end)
 
   teardown(function()
@@ -269,9 +267,9 @@ describe("nothing secret leaves a run", function()
 
   -- The real one takes seconds, each time; what is searched for is the same.
   local function proxy_options(wanted)
-    local real = process.find "cloud-sql-proxy"
+    local real = cloud.version_two()
     if real and (wanted or not process.find "socat") then
-      return ("'cloud_sql', instance = '%s'"):format(INSTANCE), true
+      return ("'cloud_sql', instance = '%s', program = '%s'"):format(INSTANCE, real), true
     end
     return ("'socat', target = '127.0.0.1:%d', sslmode = 'disable'"):format(server.port), false
   end
@@ -323,7 +321,7 @@ describe("nothing secret leaves a run", function()
 
   local function need()
     if not emulator then return pending "needs python3 and openssl" end
-    if not (process.find "cloud-sql-proxy" or process.find "socat") then return pending "needs a proxy" end
+    if not (cloud.version_two() or process.find "socat") then return pending "needs a proxy" end
     return true
   end
 

@@ -4,7 +4,6 @@ local cli = require "spec.support.cli"
 local clock = require "migrator.core.clock"
 local cloud = require "spec.support.cloud"
 local ephemeral = require "migrator.ephemeral"
-local hash = require "migrator.core.hash"
 local http = require "migrator.core.http"
 local process = require "migrator.core.process"
 local fs = require "migrator.core.fs"
@@ -21,10 +20,7 @@ return pipeline { deadline = "40s", steps = {
   %s
 } }]]
 
-local function version_two()
-  local path = process.run({ cmd = { "scripts/dev/cloud_sql_proxy" }, stderr = "null" }).stdout:match("^(.-)%s*$")
-  return path ~= "" and not path:find("shim", 1, true) and path or nil
-end
+local version_two = cloud.version_two
 
 local function shim()
   return process.find "cloud_sql_proxy" and fs.absolute "spec/emulator/cloud-sql-proxy-shim" or nil
@@ -55,16 +51,12 @@ local FAULTS = {
 }
 
 describe("steps.proxy with cloud_sql", function()
-  local emulator, server, address
+  local emulator, server
 
   setup(function()
     if not process.find "openssl" then return end
     server = ephemeral.start { port = true }
-    -- Port 3307 is fixed, so each run has an address of its own.
-    local one, two = hash.random_hex(1), hash.random_hex(1)
-    address = ("127.%d.%d.7"):format(tonumber(one, 16) % 250 + 2, tonumber(two, 16))
-    emulator = cloud.emulator { "--tls", address .. ":3307", "--ip", address, "--backend",
-      ("127.0.0.1:%d"):format(server.port) }
+    emulator = cloud.instance("127.0.0.1:" .. server.port)
   end)
 
   teardown(function()

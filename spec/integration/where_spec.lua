@@ -5,8 +5,6 @@ local clock = require "migrator.core.clock"
 local cloud = require "spec.support.cloud"
 local db = require "migrator.db"
 local ephemeral = require "migrator.ephemeral"
-local fs = require "migrator.core.fs"
-local hash = require "migrator.core.hash"
 local http = require "migrator.core.http"
 local pg = require "spec.support.pg"
 local process = require "migrator.core.process"
@@ -216,25 +214,20 @@ describe("the way to the database", function()
       session = { 0, "warning: a pooler in session mode is between us and the server" },
     } do
       it(("R60 R61 sees one in %s mode, though host and port are the proxy's"):format(mode), function()
-        local program = find "cloud-sql-proxy" or find "cloud_sql_proxy"
+        local program = cloud.proxy()
         if not (find "pgbouncer" and find "openssl" and program) then
           return pending "needs pgbouncer, openssl and a Cloud SQL proxy"
         end
         local child <close>, port = pooler(mode) -- luacheck: ignore child
-        local address = ("127.%d.%d.7"):format(tonumber(hash.random_hex(1), 16) % 250 + 2,
-          tonumber(hash.random_hex(1), 16) % 250 + 2)
-        local emulator = cloud.emulator { "--tls", address .. ":3307", "--ip", address, "--backend",
-          ("127.0.0.1:%d"):format(port) }
+        local emulator = cloud.instance("127.0.0.1:" .. port)
         if not emulator then return pending "needs Python" end
-        local version_two = program:find("cloud-sql-proxy", 1, true)
         local conn <close> = db.connect(server.url)
         conn:exec("create database migrator_" .. mode)
         local ran = pipeline(([[
           steps.proxy { "cloud_sql", instance = "trovella-prod:us-central1:trovella-prod", program = %q,
             endpoint = %q, token = %q, %s },
           steps.wait { proxy = { timeout = "15s" } },
-          steps.migrate { dir = %q } ]]):format(version_two and program
-            or fs.absolute "spec/emulator/cloud-sql-proxy-shim", emulator.url, TOKEN,
+          steps.migrate { dir = %q } ]]):format(program, emulator.url, TOKEN,
             "quota_project = 'trovella-prod'", project.write(ONE)),
           { DATABASE_URL = "postgresql://postgres@db.example.org/migrator_" .. mode })
         emulator.handle:stop()

@@ -3,6 +3,7 @@ local cjson = require "cjson"
 local clock = require "migrator.core.clock"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
+local hash = require "migrator.core.hash"
 local host = require "migrator.core.host"
 local http = require "migrator.core.http"
 local process = require "migrator.core.process"
@@ -47,8 +48,8 @@ function M.emulator(args)
   if not python() or not process.find "openssl" then return nil end
   local dir, port, tls = tmp.dir {}, http.find_port(), http.find_port()
   local self = { url = "http://127.0.0.1:" .. port, tls = tls }
-  local cmd = { python(), "spec/emulator/gcp_emulator.py",
-    "--http", "127.0.0.1:" .. port, "--tls", "127.0.0.1:" .. tls, "--state", dir }
+  local cmd = { python(), "spec/emulator/gcp_emulator.py", "--http", "127.0.0.1:" .. port, "--tls", "127.0.0.1:" .. tls,
+    "--state", dir }
   for _, word in ipairs(args or {}) do cmd[#cmd + 1] = word end
   self.handle = start(cmd, dir, self.url .. "/_health")
   function self.fault(name, count)
@@ -56,6 +57,35 @@ function M.emulator(args)
   end
   function self.log() return cjson.decode(http.get(self.url .. "/_log").body).requests end
   return self
+end
+
+---A Cloud SQL instance in front of a server. Its port is 3307 whatever one does, so each has an address of its own.
+---@param backend string HOST:PORT
+---@param args? string[]
+---@return table? emulator
+function M.instance(backend, args)
+  local address = ("127.%d.%d.7"):format(tonumber(hash.random_hex(1), 16) % 250 + 2,
+    tonumber(hash.random_hex(1), 16) % 250 + 2)
+  local all = { "--tls", address .. ":3307", "--ip", address, "--backend", backend }
+  local emulator = M.emulator(table.move(args or {}, 1, #(args or {}), #all + 1, all))
+  if emulator then emulator.address = address end
+  return emulator
+end
+
+---The proxy to test with: version 2, else what speaks its command line and is version 1.
+---@return string? path
+---@return boolean two
+function M.proxy()
+  local path = process.run({ cmd = { "scripts/dev/cloud_sql_proxy" }, stderr = "null" }).stdout:match("^(.-)%s*$")
+  if path == "" then return nil, false end
+  return path, not path:find("shim", 1, true)
+end
+
+---Version 2 itself.
+---@return string? path
+function M.version_two()
+  local path, two = M.proxy()
+  return two and path or nil
 end
 
 ---The environment of a job of GitHub's that talks to such a server.

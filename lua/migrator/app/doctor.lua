@@ -9,7 +9,7 @@ local COLOR = { ok = "green", warn = "yellow", fail = "red" }
 
 local function print_check(sink, check)
   local status = sink:paint("stdout", COLOR[check.status], ("%-4s"):format(check.status))
-  sink:line(("%s  %-10s  %s"):format(status, check.name, check.message))
+  sink:line(("%s  %-11s  %s"):format(status, check.name, check.message))
   if check.mend then sink:line("                  -> " .. check.mend) end
 end
 
