@@ -76,8 +76,9 @@ local function run(ctx, opts)
   local dsn, info = url.rewrite(from, { host = opts.host or "127.0.0.1", port = what.port,
     sslmode = opts.sslmode or setup.sslmode(opts.known, from, say) })
   for _, notice in ipairs(info.notices) do ctx.emit("note", { message = notice }) end
+  local has_token = o.token or opts.known and not opts.known.options.token
   ctx.proxy = proxy.start { name = what.name, cmd = what.cmd, log = opts.log,
-    env = join(secrets.withheld(ctx.config.environment, o.token or opts.known and not opts.known.options.token), what.env),
+    env = join(secrets.withheld(ctx.config.environment, has_token), what.env),
     ready = what.ready, causes = what.causes, grace = opts.grace, ports = { what.port }, user = what.user }
   ctx:give("proxy", ctx.proxy)
   ctx:give("dsn", dsn)
