@@ -1,6 +1,7 @@
 ---Journal, database and policies brought together: open, look, plan, apply. What the commands and the pipeline steps
 ---share.
 local lazy = require "migrator.lib.lazy"
+local aftermath = lazy.require "migrator.aftermath"
 local apply = lazy.require "migrator.apply"
 local clock = require "migrator.core.clock"
 local config_module = require "migrator.config"
@@ -14,8 +15,8 @@ local marker = lazy.require "migrator.marker"
 local phase = lazy.require "migrator.plan.phase"
 local plan = lazy.require "migrator.plan"
 local repeatable = lazy.require "migrator.repeatable"
-local restore = lazy.require "migrator.restore"
 local retry = lazy.require "migrator.policy.retry"
+local run_lock = require "migrator.run_lock"
 local segments = lazy.require "migrator.plan.segments"
 local server = lazy.require "migrator.server"
 local tracking_table = lazy.require "migrator.tracking"
@@ -60,31 +61,6 @@ local function connect_later(config, opts)
   end
 end
 
-local function describe_holder(holder)
-  return ("another run holds the lock: pid %d, %s, user %s, from %s, since %s UTC (%d s)"):format(holder.pid,
-    holder.application_name, holder.user, holder.host, holder.since, holder.seconds)
-end
-
----Polls for the run lock. Never a blocking wait: that would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for
----it.
-local function wait_for_lock(config, session, emit)
-  local deadline, every, told = clock.deadline(config.wait), 0.2, nil
-  while session.state.locked ~= true do
-    local holder = server.find_holder(session.conn, session.tracking.key)
-    if holder and holder.pid ~= told then
-      told = holder.pid
-      emit("waiting", { message = describe_holder(holder) .. (config.wait > 0 and "; waiting" or "") })
-    end
-    if clock.now() >= deadline then
-      errors.raise("lock", { message = holder and describe_holder(holder) or "the run lock is held by another session",
-        hint = "nothing was changed; retry, or wait longer with --wait" })
-    end
-    clock.sleep(math.min(every, math.max(0.01, deadline - clock.now())))
-    every = math.min(2, every * 1.5)
-    session.state, session.rows = server.look(session.conn, session.tracking, true, session.state.pid)
-  end
-end
-
 ---Connects and takes the first look. With opts.lock the run lock is ours when it returns.
 ---@param config migrator.Config
 ---@param opts { lock?: boolean, unmarked?: boolean, emit?: function, deadline?: number, conn?: migrator.Conn,
@@ -104,7 +80,7 @@ function M.open(config, opts)
       if session.state.lock_timeout == "0" then server.limit(conn, connect_options(config)) end
       session.state, session.rows = server.look(conn, session.tracking, true, session.state.pid)
     end
-    wait_for_lock(config, session, emit)
+    run_lock.wait(config, session, emit)
   end)
   if not ok then
     conn:close()
@@ -148,26 +124,6 @@ function M.refuse(found)
     state = ("nothing was changed; %d of %d applied, %s"):format(found.applied, found.expected, left) })
 end
 
-local function state_of(found, outcome)
-  local last, applied = nil, {}
-  for _, item in ipairs(outcome.applied) do applied[item.entry] = true end
-  for _, item in ipairs(found.items) do
-    if applied[item.entry] or item.row then last = item.entry.tag end
-  end
-  local failed = outcome.failed and outcome.failed.tag and 1 or 0
-  if outcome.failed and outcome.failed.error.settled == "unknown" then
-    return ("%d applied for sure, %d pending or not known to be; the database is at %s or behind it"):format(
-      found.applied + #outcome.applied, #outcome.pending, last or "nothing")
-  end
-  return ("%d applied%s, %d pending; the database is at %s"):format(found.applied + #outcome.applied,
-    failed == 1 and (outcome.failed.error.part_way and ", 1 failed part way" or ", 1 failed and rolled back") or "",
-      #outcome.pending - failed, last or "nothing")
-end
-
-local function advise_lost(err, hint)
-  if err.code == "connect" or err.code == "timeout" then errors.add(err, { hint = hint }) end
-end
-
 ---Gives the run lock back: with the session, or alone when the session is somebody else's.
 ---@param session migrator.Session
 ---@param keep? migrator.Conn the session that stays open
@@ -196,26 +152,13 @@ function M.check_attended(config)
 end
 
 ---Behind the last commit: what is said of it, and the scripts outside the journal, which may need what it made.
-local function finish(config, result, session, scripts, emit, deadline)
+local function finish(config, result, session, scripts, emit, opts)
   if result.outcome.failed then return end
   if config.rehearse then return emit("rehearsed", { count = result.outcome.rehearsed or 0 }) end
   emit("done", { applied = #result.outcome.applied, expected = result.plan.expected })
   if not scripts then return end
-  result.repeatable = repeatable.run(scripts, session, emit, { deadline = deadline,
-    retry = retry.lock { tries = config.tries } })
-end
-
----What an error leaves behind, and what is to be done.
-local function explain(result, err)
-  result.error = err
-  if not result.outcome then return advise_lost(err, "nothing was changed: run again") end
-  advise_lost(err, "what was applied stays: run again, the rest is still to do")
-  err.state = state_of(result.plan, result.outcome)
-  restore.explain(result, err)
-  if err.resume then
-    err.state = err.state .. ("; its first %d of %d statements stay, the next run goes on behind them")
-      :format(err.resume.statement - 1, err.resume.of)
-  end
+  result.repeatable = repeatable.run(scripts, session, emit, { deadline = opts.deadline,
+    retry = opts.policy and opts.policy.retry or retry.lock { tries = config.tries } })
 end
 
 ---Everything of `migrate`. Always returns; the failure, if there was one, is in the result. opts.after sees both.
@@ -244,16 +187,16 @@ function M.migrate(config, emit, opts)
     if #found.pending > 0 then
       phase.check(found, function() return deployed.ask(config, policy.deployed, session, opts.deadline) end)
       call_before(policy, found, session)
-      restore.mark(config, result, session.conn)
+      aftermath.mark(config, result, session.conn)
     end
     emit("begin", { total = #found.pending })
     result.outcome = M.apply(config, found, session, emit, opts.policy, opts.deadline)
-    finish(config, result, session, scripts, emit, opts.deadline)
+    finish(config, result, session, scripts, emit, opts)
   end)
   if not ok then
-    explain(result, errors.wrap(err, "internal"))
+    aftermath.explain(result, errors.wrap(err, "internal"))
   elseif result.outcome.failed then
-    explain(result, result.outcome.failed.error)
+    aftermath.explain(result, result.outcome.failed.error)
   end
   if session then
     result.round_trips = session.conn:round_trips() - before

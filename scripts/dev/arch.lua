@@ -109,11 +109,11 @@ local LUA_ROOMS = {
   { "rls", "rls rls%. db" },
   { "alembic", "" },
   { "apply", "apply%. db plan%.headers plan%.kinds plan%.locks journal%.statements progress tracking policy%." },
-  { "engine", "apply apply%. config db deployed journal marker plan plan%. policy%. restore server tracking "
+  { "engine", "apply apply%. config db deployed journal marker plan plan%. policy%. aftermath run_lock server tracking "
     .. "repeatable" },
   { "ephemeral", "ephemeral%. db" },
   { "drift", "drift drift%. config db engine ephemeral ephemeral%. plan%.classify repeatable sink" },
-  { "reader", "" }, { "readiness", "db" }, { "restore", "server" },
+  { "reader", "" }, { "readiness", "db" }, { "aftermath", "server" }, { "run_lock", "server" },
   { "crash", "crash crash%. config db engine ephemeral ephemeral%. options plan%.kinds sink tracking" },
   { "doctor", "doctor%. db engine identity marker plan plan%. server tracking journal" },
   { "seed", "seed%. db engine ephemeral journal%.statements plan%.kinds sandbox sink config rls%." },
