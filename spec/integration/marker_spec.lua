@@ -186,7 +186,7 @@ describe("a marked database", function()
     local function doctor(environment)
       return cli.run { "doctor", "--dir", dir, "--url", url, env = { NODE_ENV = environment } }
     end
-    assert.matches("ok    marker      the database is marked staging", doctor("staging").stdout, 1, true)
+    assert.matches("ok    marker       the database is marked staging", doctor("staging").stdout, 1, true)
     assert.equal(2, doctor("production").code)
   end)
 

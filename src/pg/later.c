@@ -19,6 +19,8 @@ static atomic_int threads;
 struct mig_later {
   atomic_int owners;
   int done; /* an eventfd, readable when the thread is through */
+  pthread_t thread;
+  int joined;
   mig_deadline deadline;
   mig_pg pg;
   mig_err err;
@@ -60,17 +62,12 @@ static int copy_words(mig_later *later, const char *const *keywords, const char 
 
 /* Signals belong to the main thread. */
 static int start_thread(mig_later *later) {
-  pthread_attr_t attributes;
-  pthread_t thread;
   sigset_t all, before;
   int number;
-  if (pthread_attr_init(&attributes)) return -1;
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  number = pthread_create(&thread, &attributes, open_session, later);
+  number = pthread_create(&later->thread, NULL, open_session, later);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attributes);
   return number ? -1 : 0;
 }
 
@@ -108,6 +105,8 @@ int mig_later_take(mig_later *later, mig_pg *pg, mig_err *err) {
       mig_err_set(err, "connect", "the name %s was not resolved before the deadline", host_of(later));
     return -1;
   }
+  pthread_join(later->thread, NULL);
+  later->joined = 1;
   if (later->failed) {
     *err = later->err;
     return -1;
@@ -116,6 +115,9 @@ int mig_later_take(mig_later *later, mig_pg *pg, mig_err *err) {
   return 0;
 }
 
-void mig_later_free(mig_later *later) { release(later); }
+void mig_later_free(mig_later *later) {
+  if (!later->joined) pthread_detach(later->thread);
+  release(later);
+}
 
 int mig_later_threads(void) { return atomic_load(&threads); }
