@@ -22,7 +22,7 @@ local function add(step) list[#list + 1] = step end
 
 -- What counts as a change. Without one the run still asks the database: a migration whose earlier run failed or was
 -- cancelled is found by what is pending, not by what this push touched.
-add(steps.detect { paths = { dir .. "/**", seeds .. "/**" } })
+add(steps.detect { paths = { "./" .. dir .. "/**", "./" .. seeds .. "/**" } })
 
 -- Who we are, proven before anything depends on it. Tokens stay in memory and are fetched again when they expire.
 if env.GCP_PROVIDER or instance or secret:find("^sm:") then

@@ -32,11 +32,6 @@ function Later:take() end
 ---Does without it.
 function Later:close() end
 
----Asks whether a server takes connections.
----@param keywords table<string, string>
----@return "accepting"|"rejecting"|"no answer"|"bad parameters"
-function core.ping(keywords) end
-
 ---Finds the record of a CSV file that the server calls line `line`, or the row-th.
 ---@param path string
 ---@param header boolean the first record is no row

@@ -11,7 +11,7 @@ local json = {}
 ---@return string
 function json.encode(value) end
 
----Returns the value of a JSON text.
+---Returns the value of a JSON text. Whole numbers are integers; beyond 2^53 they may lose digits: keep those as texts.
 ---Raises an error naming the character.
 ---```lua
 ---local plan = json.decode(fs.read "plan.json")

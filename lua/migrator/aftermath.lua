@@ -27,9 +27,9 @@ local function state_of(found, outcome)
     return ("%d applied for sure, %d pending or not known to be; the database is at %s or behind it"):format(
       found.applied + #outcome.applied, #outcome.pending, last or "nothing")
   end
-  return ("%d applied%s, %d pending; the database is at %s"):format(found.applied + #outcome.applied,
+  return ("%d applied%s, %d pending; %s"):format(found.applied + #outcome.applied,
     failed == 1 and (outcome.failed.error.part_way and ", 1 failed part way" or ", 1 failed and rolled back") or "",
-      #outcome.pending - failed, last or "nothing")
+    #outcome.pending - failed, last and "the database is at " .. last or "nothing is applied")
 end
 
 local function advise_lost(err, hint)

@@ -9,20 +9,35 @@ local M = {}
 ---@field down string[] the revisions before it
 ---@field path string
 
--- A docstring may hold lines that look like assignments. Newlines stay, for the line numbers.
-local function without_texts(source)
-  for _, quotes in ipairs { '"""', "'''" } do
-    local at = 1
-    while true do
-      local first, open = source:find(quotes, at, true)
-      if not first then break end
-      local _, last = source:find(quotes, open + 1, true)
-      last = last or #source
-      source = source:sub(1, first - 1) .. source:sub(first, last):gsub("[^\n]", " ") .. source:sub(last + 1)
-      at = last + 1
-    end
+-- Where that ends which begins here, and whether it is none of the code: a comment or a docstring. A text on one line
+-- stays.
+local function extent(source, from)
+  local quote = source:sub(from, from)
+  if quote == "#" then return (source:find("\n", from, true) or #source + 1) - 1, true end
+  local triple = quote:rep(3)
+  if source:sub(from, from + 2) == triple then
+    local _, last = source:find(triple, from + 3, true)
+    return last or #source, true
   end
-  return source
+  local last = from + 1
+  while last <= #source and not source:find("^[\n" .. quote .. "]", last) do
+    last = last + (source:find("^\\", last) and 2 or 1)
+  end
+  return last, false
+end
+
+-- A docstring may hold lines that look like assignments, and a comment quotes. Newlines stay, for the line numbers.
+local function without_texts(source)
+  local out, at = {}, 1
+  while true do
+    local from = source:find("[#'\"]", at)
+    if not from then break end
+    local last, goes = extent(source, from)
+    local text = source:sub(from, last)
+    out[#out + 1] = source:sub(at, from - 1) .. (goes and text:gsub("[^\n]", " ") or text)
+    at = last + 1
+  end
+  return table.concat(out) .. source:sub(at)
 end
 
 local function fail(path, source, at, message)

@@ -22,7 +22,9 @@ local EXISTS = [[select exists (select 1 from pg_catalog.pg_class c
 
 -- Always: a session in the replica's role would pass by an ordinary trigger.
 local CREATE = {
-  "create schema if not exists migrator",
+  -- IF NOT EXISTS alone wants the right to create schemas also when there is nothing to create.
+  [[do $$ begin if not exists (select 1 from pg_catalog.pg_namespace where nspname = 'migrator') then
+    create schema if not exists migrator; end if; end $$]],
   [[create table migrator.audit (id bigint generated always as identity primary key, run uuid not null,
     started_at timestamptz not null, finished_at timestamptz not null, command text not null, db_user text not null,
     actor text, commit text, ci_url text, environment text, applied jsonb not null,
@@ -93,9 +95,21 @@ end
 ---Without secrets, and what any server takes: no NUL, whole characters.
 local function clean(text, ascii)
   text = url.redact(mask.apply(text)):gsub("%z", "?")
-  if #text > LONGEST then text = text:sub(1, LONGEST) .. "…" end
   if ascii or not utf8.len(text) then text = text:gsub("[\128-\255]+", "?") end
   return text
+end
+
+local function shorten(text)
+  if #text <= LONGEST then return text end
+  local last = LONGEST
+  while last > 0 and text:find("^[\128-\191]", last + 1) do last = last - 1 end
+  return text:sub(1, last) .. "..."
+end
+
+local function encode(items, ascii)
+  local out = {}
+  for i, item in ipairs(items) do out[i] = { kind = item.kind, name = clean(item.name, ascii), ms = item.ms } end
+  return #out == 0 and "[]" or cjson.encode(out)
 end
 
 ---@param conn migrator.Conn
@@ -125,11 +139,11 @@ function Trail:insert(conn, facts, ascii)
     if conn:status() == "transaction" then create() else conn:transaction(create) end
   end
   local environment, failed = self.config.environment, facts.error ~= nil
-  local function text(value) return value and clean(value, ascii) or "" end
+  local function text(value) return value and shorten(clean(value, ascii)) or "" end
   conn:exec(INSERT, self.run, clock.now() - self.started, self.command, text(M.actor(environment)),
     text(first(environment, "GITHUB_SHA", "CI_COMMIT_SHA")), text(M.ci_url(environment)),
     self.marker or gate.environment(self.config).name,
-    #facts.applied == 0 and "[]" or clean(cjson.encode(facts.applied), ascii), failed and "failed" or "ok",
+    encode(facts.applied, ascii), failed and "failed" or "ok",
     failed and text(tostring(facts.error)) or "", host.version)
 end
 

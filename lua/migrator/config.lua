@@ -181,12 +181,25 @@ function M.with(config, overrides, origin)
   return setmetatable({ values = values }, Config)
 end
 
----Where a journal was looked for in vain, for a hint; nil when the folder was named or found.
----@param config migrator.Config
----@return string|nil
-function M.find_candidates(config)
-  if config.origins.dir ~= "default" then return nil end
-  return "looked for meta/_journal.json in " .. table.concat(FOLDERS, ", ")
+local OURS = { CONFIRM = true, ENV_FILE = true, LUA_PATH = true } -- read elsewhere
+
+---Variables that look like a setting and are none: a slip of the pen would otherwise be a policy that does not hold.
+---@param environment table<string, string>
+---@return { name: string, near: string }[]
+function M.find_misspelt(environment)
+  local out, known
+  for name in pairs(environment) do
+    local word = name:match("^MIGRATOR_([%u_]+)$")
+    if word and not OURS[word] and not options.by_name[word:lower()] then
+      if not known then
+        known, out = {}, {}
+        for _, option in ipairs(options.list) do known[#known + 1] = option.name:upper() end
+      end
+      local near = suggest.nearest(word, known)
+      if near then out[#out + 1] = { name = name, near = "MIGRATOR_" .. near } end
+    end
+  end
+  return out or {}
 end
 
 ---The URL, or an error that says where it was looked for. An empty one is none.

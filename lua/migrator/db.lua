@@ -69,7 +69,7 @@ local function prepare(target, opts)
   words.connect_timeout = nil
   local deadline = seconds > 0 and clock.deadline(seconds) or nil
   if opts.deadline and opts.deadline < (deadline or math.huge) then
-    return words, opts.deadline, "the run's deadline passed (--deadline)"
+    return words, opts.deadline, "the time for it was over: that of the run (its deadline) or of its step (`timeout`)"
   end
   return words, deadline, ("connecting may take %s (--connect-timeout)"):format(duration.format(seconds))
 end
@@ -107,18 +107,32 @@ function M.connect_later(target, opts)
   return function() return finish(opts, limit, words, later.take, later) end
 end
 
----One look at the server, without logging in.
----@return "accepting"|"rejecting"|"no answer"|"bad parameters"
-function M.ping(target)
-  return core.ping(url_path.settle(type(target) == "table" and target or (url.conninfo(target))))
-end
-
 ---A connection or nil and the error: a question.
 function M.try_connect(target, opts)
   local ok, result = pcall(M.connect, target, opts)
   if ok then return result end
   if errors.is(result, "connect") then return nil, result end
   error(result, 0)
+end
+
+local STARTING = "57P03"
+local OF_LOGIN = { "password", "uthentication", "SCRAM", "channel binding" } -- the server has asked who we are
+
+---One look at the server: does it answer? Whether it lets us in does not matter. PQping says the same, but sees no
+---signal, and waits for a peer that never stops talking.
+---@return "accepting"|"rejecting"|"no answer"|"bad parameters"
+function M.ping(target)
+  local conn, err = M.try_connect(target)
+  if conn then
+    conn:close()
+    return "accepting"
+  end
+  if err.sqlstate then return err.sqlstate == STARTING and "rejecting" or "accepting" end
+  local said = err.message:gsub("expected authentication request", "")
+  for _, word in ipairs(OF_LOGIN) do
+    if said:find(word, 1, true) then return "accepting" end
+  end
+  return err.message:find("invalid [%w_]+ value") and "bad parameters" or "no answer"
 end
 
 local function array_item(value)

@@ -63,7 +63,7 @@ end
 ---What is said of an address leaves out what may be a secret: user, password and query.
 ---@param url string
 ---@return string
-function M.show(url) return (url:gsub("^(%a+://)[^/@]*@", "%1"):gsub("%?[^#]*", "?…")) end
+function M.show(url) return (url:gsub("^(%a+://)[^/?#]*@", "%1"):gsub("%?[^#]*", "?…")) end
 
 local function read(config, session, deadline)
   local text, origin = config.deployed, "deployed (" .. config.origins.deployed .. ")"
@@ -85,6 +85,12 @@ local function call(fn)
   if value ~= nil and type(value) ~= "table" then
     errors.raise("script", { message = "steps.migrate: deployed must return a tag or a list of them, not a "
       .. type(value) })
+  end
+  for i = 1, #(value or {}) do -- a hole is a version that somebody did not find out
+    if type(value[i]) ~= "string" then
+      errors.raise("script", { message = ("steps.migrate: deployed: item %d of the list is a %s, not a tag"):format(i,
+        type(value[i])) })
+    end
   end
   return value or {}, "the script's `deployed`"
 end

@@ -61,6 +61,10 @@ local function connect_later(config, opts)
   end
 end
 
+local function check_marker(config, session, opts)
+  if session.state.marker and not opts.unmarked then marker.check(config, session.state) end
+end
+
 ---Connects and takes the first look. With opts.lock the run lock is ours when it returns.
 ---@param config migrator.Config
 ---@param opts { lock?: boolean, unmarked?: boolean, emit?: function, deadline?: number, conn?: migrator.Conn,
@@ -73,7 +77,7 @@ function M.open(config, opts)
   local ok, err = pcall(function()
     session.state, session.rows = server.look(conn, session.tracking, opts.lock or false)
     if not opts.lock then return end
-    if session.state.marker and not opts.unmarked then marker.check(config, session.state) end
+    check_marker(config, session, opts)
     local notice = server.check(session.state, conn, function() return M.connect(config, opts.deadline) end)
     if notice then -- what was read before the lock was ours may be old
       emit("warning", { message = notice })
@@ -81,6 +85,7 @@ function M.open(config, opts)
       session.state, session.rows = server.look(conn, session.tracking, true, session.state.pid)
     end
     run_lock.wait(config, session, emit)
+    check_marker(config, session, opts) -- whom we waited for may have set it
   end)
   if not ok then
     conn:close()

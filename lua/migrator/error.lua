@@ -81,12 +81,24 @@ function M.add(err, fields)
   return err
 end
 
+-- error { code = "verify", message = …, hint = … }: a script that says itself what it means.
+local function of_table(value)
+  if type(value) ~= "table" or not M.EXIT[value.code] or value.code == "internal" or value.code == "interrupted"
+    or type(value.message) ~= "string" then
+    return nil
+  end
+  return M.new(value.code, { message = value.message, hint = type(value.hint) == "string" and value.hint or nil,
+    detail = type(value.detail) == "string" and value.detail or nil })
+end
+
 ---Turns whatever was raised into one of ours.
 ---@param value any
 ---@param code string for a value that is not ours: `script` for a user's chunk, `internal` for our own
 ---@return migrator.Error
 function M.wrap(value, code)
   if M.is(value) then return value end
+  local meant = code == "script" and of_table(value)
+  if meant then return meant end
   local text = type(value) == "string" and value or "error value: " .. tostring(value)
   local file, line, rest = text:match("^([^\n:]+%.lua):(%d+): (.*)$")
   if file then return M.new(code, { message = rest, file = file, line = math.tointeger(line) }) end

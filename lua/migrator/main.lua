@@ -51,13 +51,19 @@ local function run(argv, holder)
   local sink = require("migrator.sink").new(config)
   holder.sink = sink
   require("migrator.secrets").hide(config)
+  for _, slip in ipairs(require("migrator.config").find_misspelt(config.environment)) do
+    sink:diagnostic("warning", ("the variable %s is none of ours: did you mean %s?"):format(slip.name, slip.near))
+  end
   if sink.verbose then report_settings(config, sink) end
   local code = run_command(parsed, config, sink)
   if code == 0 and package.loaded["migrator.verify"] then
     local failures = require("migrator.verify").pending_failures()
     if failures[1] then require("migrator.verify").insist(failures[1]) end
   end
-  if sink.broken and code == 0 then errors.raise("internal", "standard output could not be written") end
+  if sink.broken and code == 0 then
+    errors.raise("config", { message = "standard output could not be written",
+      hint = "is the disk full, or has the program ended that reads it? What the run did stands" })
+  end
   return code
 end
 

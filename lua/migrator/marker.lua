@@ -7,7 +7,9 @@ local suggest = require "migrator.lib.suggest"
 local M = {}
 
 local CREATE = {
-  "create schema if not exists migrator",
+  -- IF NOT EXISTS alone wants the right to create schemas also when there is nothing to create.
+  [[do $$ begin if not exists (select 1 from pg_catalog.pg_namespace where nspname = 'migrator') then
+    create schema if not exists migrator; end if; end $$]],
   [[create table if not exists migrator.environment (name text not null, at timestamptz not null default now(),
     by text not null default session_user)]],
   "create unique index if not exists environment_one on migrator.environment ((true))",

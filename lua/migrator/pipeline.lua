@@ -100,13 +100,13 @@ end
 local Context = {}
 Context.__index = Context
 
----What was proven of a database says nothing of another one: with another `dsn` a gate is not open any more.
+---What was proven of a database says nothing of another one, nor of one that was emptied: a gate is not open any more.
 local function doubt(ctx)
   if ctx.results.gate or ctx.results.migrate then ctx.results.gate = { ok = false, lacking = {} } end
 end
 
 function Context:give(name, value)
-  if name == "dsn" and value ~= self.values.dsn then doubt(self) end
+  if name == "dropped" or name == "dsn" and value ~= self.values.dsn then doubt(self) end
   self.values[name] = value
 end
 
@@ -130,6 +130,15 @@ end
 ---Ends the pipeline here, green: the steps after this one are skipped, and the reason is said.
 function Context:stop(reason) self.stopped = reason end
 
+-- What a step leaves open would fail the next one, for a reason that nobody finds there.
+local function check_left_open(ctx)
+  local status = ctx.conn and ctx.conn:status()
+  if status ~= "transaction" and status ~= "failed" then return end
+  ctx.conn:exec "rollback"
+  errors.raise("script", { message = "the step left a transaction open, which was rolled back",
+    hint = "conn:transaction(function() … end) ends what it begins" })
+end
+
 local function run_step(ctx, step)
   ctx.step = step.name
   ctx.emit("step", { name = step.name })
@@ -139,6 +148,7 @@ local function run_step(ctx, step)
     if not made.traceback then rawset(made, "traceback", debug.traceback("", 2):gsub("^%s+", "")) end
     return made
   end, ctx)
+  if ok then ok, raised = pcall(check_left_open, ctx) end
   local err = not ok and errors.wrap(raised, "script") or nil
   local record = { name = step.name, elapsed = clock.now() - started, status = ok and "ok" or "failed" }
   table.insert(ctx.record, record)
@@ -170,7 +180,7 @@ local function begin_early(ctx, step)
   if not step or not step.early or step.always or not has_needs(ctx, step) then return end
   ctx.step = step.name
   local ok, err = pcall(step.early, ctx)
-  if not ok and errors.is(err, "interrupted") then error(err, 0) end
+  return not ok and errors.is(err, "interrupted") and err or nil
 end
 
 local PROOFS = { dsn = true, migrated = true, gate = true }
@@ -191,8 +201,7 @@ local function run_main(self, ctx, begun)
         skip(ctx, step)
       else
         begun[#begun + 1] = step
-        begin_early(ctx, self.steps[position + 1])
-        local err = run_step(ctx, step)
+        local err = begin_early(ctx, self.steps[position + 1]) or run_step(ctx, step)
         if err then return err end
         if ctx.deadline and clock.now() > ctx.deadline then
           return errors.new("timeout", { message = "the pipeline's deadline passed", step = step.name })

@@ -11,6 +11,7 @@ local errors = require "migrator.error"
 local lazy = require "migrator.lib.lazy"
 local http = require "migrator.core.http"
 local journal = require "migrator.journal"
+local json = require "migrator.lib.json"
 local mask = require "migrator.lib.mask"
 local pipeline = require "migrator.pipeline"
 local policy = require "migrator.policy"
@@ -158,7 +159,7 @@ function M.globals(config, sink, run)
     db = script_db, rls = rls_globals(run.session), journal = journal, proxy = proxy,
     process = blame.guard_all(process, "process"),
     http = blame.guard_all(http, "http"),
-    json = { encode = sink_module.encode, decode = cjson.decode, null = cjson.null, array = sink_module.array },
+    json = { encode = sink_module.encode, decode = json.decode, null = cjson.null, array = sink_module.array },
     env = make_env(config), log = make_log(sink), fs = blame.guard_all(core_fs, "fs"),
     clock = clock, url = url, ci = ci,
     secrets = make_secrets(config, sink, run), gcp = make_gcp(config, sink, run),

@@ -42,7 +42,7 @@ function M.find(conn, tracking, entry, digests)
   if digests[done] ~= row.done_digest then
     errors.raise("checksum", {
       message = ("%s was edited in its first %d statement(s), which ran already"):format(entry.tag, done),
-      file = entry.path, migration = entry.tag,
+      file = entry.path, migration = entry.tag, part_way = done > 0,
       hint = "restore those statements; what stands behind them may be changed, and the next run goes on there" })
   end
   return done, begun

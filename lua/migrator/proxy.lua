@@ -4,8 +4,11 @@ local causes = require "migrator.proxies.causes"
 local clock = require "migrator.core.clock"
 local errors = require "migrator.error"
 local holder = require "migrator.proxies.holder"
+local hash = require "migrator.core.hash"
 local http = require "migrator.core.http"
+local join = require("migrator.lib.tables").join
 local process = require "migrator.core.process"
+local remains = require "migrator.proxies.remains"
 
 local M = {}
 
@@ -86,8 +89,10 @@ function M.start(options)
   if not options.cmd or #options.cmd == 0 then error("proxy.start: option 'cmd' is missing", 2) end
   local name = options.name or tostring(options.cmd[1]):match("[^/]*$")
   check_ports(name, options)
+  local mark = hash.random_hex(8)
   local started, child = pcall(process.start, {
-    cmd = options.cmd, cwd = options.cwd, env = options.env, user = options.user, append = options.append,
+    cmd = options.cmd, cwd = options.cwd, env = join(options.env or {}, { [remains.NAME] = mark }),
+    user = options.user, append = options.append,
     stop_signal = options.stop_signal, log = options.log or DEFAULTS.log, grace = options.grace or DEFAULTS.grace,
     guard = true,
   })
@@ -96,7 +101,7 @@ function M.start(options)
     errors.raise("proxy", { message = name .. ": " .. child.message, hint = child.hint, cause = child })
   end
   return setmetatable({ name = name, child = child, ready = options.ready or {}, causes = options.causes,
-    log = options.log or DEFAULTS.log }, Proxy)
+    log = options.log or DEFAULTS.log, mark = mark }, Proxy)
 end
 
 ---Writes a proxy's log, or the line that says there is none.
@@ -235,9 +240,14 @@ function Proxy:wait_ready(deadline, every)
   raise_late(self, started, reason)
 end
 
----Stops it and its whole process group: stop signal, grace, SIGKILL. Again is harmless.
+---Stops it and its whole process group: stop signal, grace, SIGKILL; and what left the group. Again is harmless.
 ---@return {code: integer, signal: string?} status
-function Proxy:stop() return self.child:stop() end
+function Proxy:stop()
+  local mark, status = self.mark, self.child:stop()
+  self.mark = nil
+  if mark then remains.stop(mark) end
+  return status
+end
 
 Proxy.__close = Proxy.stop
 

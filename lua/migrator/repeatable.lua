@@ -29,6 +29,7 @@ local REFUSED = {
   rollback = "a repeatable script is one transaction: %s would end it",
   outside = "%s cannot run in a transaction, and a repeatable script is one",
   copy = "%s reads rows that psql would send",
+  copy_out = "%s gives rows to psql, and nobody is there to take them",
 }
 
 local function is_savepoint(statement)
@@ -40,14 +41,14 @@ end
 local function outlives(statement)
   if not statement.words:find("^SET%f[%A]") then return false end
   for _, word in ipairs { "LOCAL", "CONSTRAINTS", "TRANSACTION" } do
-    if statement.words:find("^SET " .. word) then return false end
+    if statement.words:find("^SET " .. word .. "%f[^%w_]") then return false end
   end
   return true
 end
 
 local function refusal(statement)
   statement.kind = kinds.of(statement)
-  local what = statement.kind == "copy" and "COPY FROM STDIN" or statement.words:match("^%S+") or "this"
+  local what = kinds.title(statement)
   if REFUSED[statement.kind] and not is_savepoint(statement) then
     return REFUSED[statement.kind]:format(what), "such a statement belongs into a migration"
   elseif outlives(statement) then
@@ -98,7 +99,8 @@ end
 ---@return string|nil
 function M.find_folder()
   for _, name in ipairs(FOLDERS) do
-    if fs.find(name) then return name end
+    local info = fs.find(name)
+    if info and info.type == "directory" then return name end
   end
 end
 
@@ -117,8 +119,17 @@ function M.load(folder)
   return { folder = name, files = collect(path, name, {}) }
 end
 
+---Has the database ever seen such a script? Asked of the catalogue: to_regclass fails for who has no right on the schema.
+---@param conn migrator.Conn
+---@return boolean
+function M.is_kept(conn)
+  return conn:value [[select exists (select 1 from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'migrator' and c.relname = 'repeatable' and c.relkind = 'r')]]
+end
+
 local function rows_of(conn, tracking)
-  if not conn:value "select pg_catalog.to_regclass('migrator.repeatable') is not null" then return {}, false end
+  if not M.is_kept(conn) then return {}, false end
   return conn:exec("select path, hash from migrator.repeatable where tracking = $1 order by path", tracking.name), true
 end
 

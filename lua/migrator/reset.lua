@@ -118,14 +118,14 @@ function M.check_privileges(conn, schemas)
   end
 end
 
----Other sessions on the database.
+---Other sessions on the database. What those of other roles do, and of what type they are, not everybody is told.
 ---@param conn migrator.Conn
 ---@return { pid: integer, user: string, application: string, host: string, state: string }[]
 function M.sessions(conn)
   return conn:exec([[select pid, coalesce(usename::text, '?') as user, coalesce(application_name, '') as application,
     coalesce(host(client_addr), 'local') as host, coalesce(state, '?') as state from pg_catalog.pg_stat_activity
-    where datname = current_database() and pid <> pg_catalog.pg_backend_pid() and backend_type = 'client backend'
-      order by pid]])
+    where datname = current_database() and pid <> pg_catalog.pg_backend_pid() and usesysid is not null
+      and coalesce(backend_type, 'client backend') = 'client backend' order by pid]])
 end
 
 ---They are shown; on a host that is not local, or with one at work, they are a reason not to.
@@ -146,17 +146,20 @@ function M.check_sessions(config, conn, emit)
   end
 end
 
--- What lies outside of the schemas and could go with them by CASCADE.
+-- What lies outside of the schemas and could go with them by CASCADE. Its name is for people: that depends on what the
+-- search_path finds.
 local OUTSIDE = [[
-select 'relation ' || oid::regclass::text as name from pg_catalog.pg_class
+select 'r' || oid as key, 'relation ' || oid::regclass::text as name from pg_catalog.pg_class
 where relkind in ('r', 'p', 'v', 'm', 'f', 'S') and relnamespace::regnamespace::text !~ '^(pg_|information_schema)'
   and relnamespace <> all(select oid from pg_catalog.pg_namespace where nspname = any($1::text[]))
-union all select 'foreign key ' || conname || ' of ' || conrelid::regclass::text from pg_catalog.pg_constraint
+union all select 'k' || oid, 'foreign key ' || conname || ' of ' || conrelid::regclass::text
+from pg_catalog.pg_constraint
 where contype = 'f' and connamespace <> all(select oid from pg_catalog.pg_namespace where nspname = any($1::text[]))
-union all select 'function ' || oid::regprocedure::text from pg_catalog.pg_proc
+union all select 'f' || oid, 'function ' || oid::regprocedure::text from pg_catalog.pg_proc
 where pronamespace::regnamespace::text !~ '^(pg_|information_schema)'
   and pronamespace <> all(select oid from pg_catalog.pg_namespace where nspname = any($1::text[]))
-union all select 'column ' || attrelid::regclass::text || '.' || attname from pg_catalog.pg_attribute a
+union all select 'c' || attrelid || '.' || attnum, 'column ' || attrelid::regclass::text || '.' || attname
+from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid where attnum > 0 and not attisdropped and c.relkind in ('r', 'p')
   and c.relnamespace::regnamespace::text !~ '^(pg_|information_schema)'
   and c.relnamespace <> all(select oid from pg_catalog.pg_namespace where nspname = any($1::text[]))]]
@@ -169,9 +172,9 @@ end
 
 local function check_outside(conn, before, list)
   local left = {}
-  for _, row in ipairs(conn:exec(OUTSIDE, list)) do left[row.name] = true end
+  for _, row in ipairs(conn:exec(OUTSIDE, list)) do left[row.key] = true end
   for _, row in ipairs(before) do
-    if not left[row.name] then
+    if not left[row.key] then
       errors.raise("config",
         { message = ("%s lies in another schema and would go too: nothing was dropped"):format(row.name),
         hint = "drop it first if that is meant" })

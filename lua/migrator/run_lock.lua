@@ -5,10 +5,7 @@ local server = require "migrator.server"
 
 local M = {}
 
-local function describe_holder(holder)
-  return ("another run holds the lock: pid %d, %s, user %s, from %s, since %s UTC (%d s)"):format(holder.pid,
-    holder.application_name, holder.user, holder.host, holder.since, holder.seconds)
-end
+local function say(holder) return "another run holds the lock: " .. server.describe_holder(holder) end
 
 ---Polls for the run lock. Never a blocking wait: that would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for
 ---it.
@@ -21,10 +18,10 @@ function M.wait(config, session, emit)
     local holder = server.find_holder(session.conn, session.tracking.key)
     if holder and holder.pid ~= told then
       told = holder.pid
-      emit("waiting", { message = describe_holder(holder) .. (config.wait > 0 and "; waiting" or "") })
+      emit("waiting", { message = say(holder) .. (config.wait > 0 and "; waiting" or "") })
     end
     if clock.now() >= deadline then
-      errors.raise("lock", { message = holder and describe_holder(holder) or "the run lock is held by another session",
+      errors.raise("lock", { message = holder and say(holder) or "the run lock is held by another session",
         hint = "nothing was changed; retry, or wait longer with --wait" })
     end
     clock.sleep(math.min(every, math.max(0.01, deadline - clock.now())))

@@ -5,6 +5,7 @@ local host = require "migrator.core.host"
 local lazy = require "migrator.lib.lazy"
 local mask = require "migrator.lib.mask"
 local url = require "migrator.lib.url"
+local ways_in = require "migrator.lib.ways_in"
 
 local ci = lazy.require "migrator.ci"
 local suggest = lazy.require "migrator.lib.suggest"
@@ -33,26 +34,11 @@ end
 function SCHEMES.file(path) return require("migrator.core.fs").read(path, LIMIT) end
 
 -- The URL of a database, with a password in it.
-local function is_way_in(value) return value:find("^%s*[\"']?postgres[%w+]*://[^@]*:[^@]*@") ~= nil end
-
----What a program that we start has no use for, and a leak would be: each variable that is a way into a database.
----@param environment table<string, string>
----@param has_token? boolean it is given a token of its own, so it has no use for the job's either
----@return table<string, false> as `env` of `process.run` takes it
-function M.withheld(environment, has_token)
-  local out = { DATABASE_URL = false, PGPASSWORD = false }
-  if has_token then out.ACTIONS_ID_TOKEN_REQUEST_TOKEN, out.ACTIONS_RUNTIME_TOKEN = false, false end
-  for name, value in pairs(environment) do
-    if is_way_in(value) then out[name] = false end
-  end
-  return out
-end
-
 -- What it says goes to who can answer, a person at a terminal. Elsewhere it waits until we know what must not be in it.
 local function run_command(cmd, ctx)
   local attended = host.terminal("stderr") ~= nil
   local result = require("migrator.core.process").run { cmd = cmd, stdout = "capture",
-    stderr = attended and "inherit" or "capture", env = M.withheld(ctx.environment), deadline = ctx.deadline }
+    stderr = attended and "inherit" or "capture", env = ways_in.withheld(ctx.environment), deadline = ctx.deadline }
   if (result.stdout or ""):find("%S") then M.hush(result.stdout) end
   for line in (result.stderr or ""):gmatch("[^\r\n]+") do ctx.note(cmd[1] .. ": " .. line) end
   return result
@@ -61,6 +47,7 @@ end
 function SCHEMES.cmd(line, ctx)
   local cmd = {}
   for word in line:gmatch("%S+") do cmd[#cmd + 1] = word end
+  if #cmd == 0 then errors.raise("config", { message = "cmd: names no program", hint = "cmd:PROGRAM ARGUMENTS…" }) end
   local result = run_command(cmd, ctx)
   if result.code ~= 0 then
     errors.raise("config", { message = ("%s exited with %s"):format(cmd[1], result.code
@@ -160,7 +147,7 @@ function M.get(reference, ctx)
   if type(value) ~= "string" then
     errors.raise("script", { message = ("the scheme %q gave a %s, not a string"):format(scheme, type(value)) })
   end
-  local name = scheme == "cmd" and "cmd:" .. rest:match("^%S+") or reference
+  local name = scheme == "cmd" and "cmd:" .. rest:match("%S+") or reference
   if not value:find("%S") then
     errors.raise("config", { message = ("the secret %s is %s"):format(name, value == "" and "empty" or "blank") })
   end
@@ -189,7 +176,7 @@ end
 function M.hide(config)
   M.hide_url(config.url)
   for _, value in pairs(config.environment) do
-    if is_way_in(value) then M.hide_url(value) end
+    if ways_in.is(value) then M.hide_url(value) end
   end
   M.hide_url(config.environment.DATABASE_URL)
   local password = config.environment.PGPASSWORD

@@ -226,7 +226,7 @@ function M.check(state, conn, connect)
 end
 
 ---Sets the limits that a pooler kept from reaching the server: most are told to ignore start-up options.
----@param opts { lock_timeout: number, statement_timeout?: number }
+---@param opts { lock_timeout?: number, statement_timeout?: number }
 function M.limit(conn, opts)
   for _, name in ipairs { "lock_timeout", "statement_timeout" } do
     if opts[name] then
@@ -244,7 +244,7 @@ function M.recovery_point(conn)
   return ok and lsn or nil, time
 end
 
----Who holds the run lock: one line for a person, or nil when nobody does any more.
+---Who holds the run lock, or nil when nobody does any more.
 ---@param conn migrator.Conn
 ---@param key integer
 function M.find_holder(conn, key)
@@ -256,6 +256,15 @@ from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
 where l.locktype = 'advisory' and l.granted and l.objsubid = 1
   and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
   and (l.classid::int8 << 32) | l.objid::int8 = $1::int8]], key)
+end
+
+---Of another role's session the server tells the rest only to those who may read all of pg_stat_activity.
+---@param holder table
+---@return string
+function M.describe_holder(holder)
+  local text = ("pid %d, %s, user %s"):format(holder.pid, holder.application_name, holder.user)
+  if type(holder.since) ~= "string" then return text end
+  return text .. (", from %s, since %s UTC (%d s)"):format(holder.host, holder.since, holder.seconds)
 end
 
 return M

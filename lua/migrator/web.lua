@@ -78,6 +78,16 @@ local function finish(answer, tries)
   return answer
 end
 
+-- A line end in a value would begin another header. It came with a token, a project or a file: no script is at fault.
+local function check_headers(headers, what)
+  for name, value in pairs(headers or {}) do
+    if value:find("%c") then
+      errors.raise("config", { message = ("%s: what the header %s is to hold has control characters in it"):format(
+        what or "request", name), hint = "a line end came along with the token, the variable or the file" })
+    end
+  end
+end
+
 ---Sends a request. A status is an answer, also a bad one after the last try.
 ---Raises `http`, `timeout` and `interrupted` as `http.request` does.
 ---@param request migrator.HttpRequest
@@ -85,6 +95,7 @@ end
 ---@return migrator.WebAnswer
 function M.send(request, opts)
   opts = opts or {}
+  check_headers(request.headers, opts.what)
   local deadline = opts.deadline or clock.deadline(ALL_SECONDS)
   local tries, pause = 0, FIRST_PAUSE
   while true do
@@ -135,6 +146,7 @@ function M.split(url)
   local scheme, authority = url:match("^(%a+)://([^/?#]+)")
   if not scheme or authority:find("@", 1, true) then return nil, nil, false end
   local host = authority:match("^(%b[])") or authority:match("^[^:]+")
+  if not host then return nil, nil, false end
   host = host:lower()
   return scheme:lower(), host, host == "localhost" or host == "[::1]" or host:find("^127%.[%d.]+$") ~= nil
 end

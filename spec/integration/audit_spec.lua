@@ -82,6 +82,26 @@ describe("the audit trail", function()
       from pg_namespace where nspname !~ '^pg_|information_schema']]))
   end)
 
+  it("R81 names every migration of a run of many", function()
+    local list = {}
+    for i = 1, 150 do list[i] = { ("%04d_one_of_very_many_migrations"):format(i), "select 1" } end
+    local it = make({}, list)
+    assert.equal(0, run(it, "migrate", "--audit").code)
+    assert.equal(150, #names(rows(it)[1]))
+  end)
+
+  it("R81 is written by a user who may not create schemas, where ours is there", function()
+    local it = make()
+    local role = it.name .. "_r"
+    exec(it, ("create role %s login; create schema migrator; create schema drizzle authorization %s; "
+      .. "grant usage, create on schema migrator, public to %s"):format(role, role, role))
+    local ran = run(it, "migrate", "--audit", "--url", (it.url:gsub("//[^@/]*@", "//" .. role .. "@")))
+    local found = rows(it)
+    exec(it, ("drop owned by %s; drop role %s"):format(role, role))
+    assert.equal(0, ran.code, ran.stderr)
+    assert.equal(role, found[1].db_user)
+  end)
+
   it("R81 takes GitLab's words, and without CI the login of this machine", function()
     local gitlab = { GITLAB_USER_LOGIN = "bob", CI_COMMIT_SHA = "abc", CI_JOB_URL = "https://gitlab.example/j/1" }
     assert.equal("bob", audit.actor(gitlab))

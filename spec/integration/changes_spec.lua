@@ -306,6 +306,22 @@ describe("changes.detect", function()
     assert.same({ "docs/a.md" }, detect({ paths = paths, cwd = dir .. "/src" }).files)
   end)
 
+  it("R121 takes ./ for the working directory, whatever is in its name", function()
+    put("app [1]/seeds/b.sql", "1")
+    commit("more")
+    assert.same({ "app [1]/seeds/b.sql" }, detect({ paths = { "./seeds/**" }, cwd = dir .. "/app [1]" }).files)
+    assert.has_error(function() detect { paths = { "seeds/**" }, cwd = dir .. "/app [1]" } end)
+    assert.same({}, detect({ paths = { "./**", "!./seeds/**" }, cwd = dir .. "/app [1]" }).files)
+  end)
+
+  it("R124 knows files that were never added, but for a CI system", function()
+    put("fresh/a.sql", "1")
+    assert.same({ "fresh/a.sql" }, detect({ paths = { "fresh/**" } }).files)
+    event("push", { before = first, after = second })
+    vars.GITHUB_ACTIONS = "true"
+    assert.has_error(function() detect { paths = { "fresh/**" } } end)
+  end)
+
   it("fails open when git cannot be run (R122)", function()
     local real = package.loaded["migrator.core.process"]
     finally(function() package.loaded["migrator.core.process"] = real end)

@@ -178,6 +178,14 @@ describe("a deploy", function()
     assert.same({ 0, "" }, { ran.code, outputs }) -- without a report nobody is told anything
   end)
 
+  it("R126 is not let through by what was proven of a database that was emptied afterwards", function()
+    local url = migrated(TWO)
+    local conn <close> = db.connect(url)
+    local ran, outputs = run(url, ("return pipeline { steps.migrate {}, steps.reset { confirm = 'reset %s' }, "
+      .. "steps.report { 'github' } }"):format(conn:info().database), TWO, { NODE_ENV = "test" })
+    refused(0, ran, outputs)
+  end)
+
   it("R127 is not let through by staging's gate: what was proven of one database says nothing of another", function()
     local staging, production = migrated(TWO), pg.database("deploy")
     local script = [[return pipeline { steps = {

@@ -165,7 +165,8 @@ missing  view    shop.cheap
     local ran = drift(url, dir, "--against", file)
     assert.matches("what is expected comes from 13.1", ran.stderr, 1, true)
     assert.matches("the snapshot is of 2 migration(s), the database has 1", ran.stderr, 1, true)
-    for _, bad in ipairs { "nope", "{}", '{"objects":[{"kind":"table"}]}', '{"format":2,"objects":[]}' } do
+    for _, bad in ipairs { "nope", "{}", '{"objects":[{"kind":"table"}]}', '{"format":2,"objects":[]}',
+      '{"format":1,"objects":[],"migrations":5}' } do
       fs.write(file, bad)
       ran = drift(url, dir, "--against", file)
       assert.equal(2, ran.code)

@@ -1,6 +1,7 @@
 local cjson = require "cjson"
 local cli = require "spec.support.cli"
 local db = require "migrator.db"
+local fs = require "migrator.core.fs"
 local pg = require "spec.support.pg"
 local project = require "spec.support.project"
 local tmp = require "spec.support.tmp"
@@ -100,6 +101,21 @@ describe("a marked database", function()
     local ran = migrate((marked "staging"))
     assert.equal(2, ran.code)
     assert.matches('marked "staging", but this run is for "production" (NODE_ENV is not set', ran.stderr, 1, true)
+  end)
+
+  it("R80 is refused also when it was marked while the run waited for the lock", function()
+    local url = pg.database("marked")
+    local dir = project.write(ONE)
+    local conn <close> = db.connect(url)
+    local key = require("migrator.tracking").new("drizzle", "__drizzle_migrations").key
+    conn:exec("select pg_advisory_lock($1::int8)", key)
+    local log = tmp.dir {} .. "/log"
+    local child = cli.start { "migrate", "--dir", dir, "--url", url, log = log, env = { NODE_ENV = "test" } }
+    wait.till(function() return fs.find(log) and fs.read(log):find("holds the lock", 1, true) end, 10)
+    conn:transaction(function() require("migrator.marker").write(conn, { name = "production" }) end)
+    conn:exec("select pg_advisory_unlock($1::int8)", key)
+    assert.equal(2, child:wait().code, fs.read(log))
+    assert.is_false(has_a(url))
   end)
 
   it("R80 costs no round trip, whether it is marked or not", function()

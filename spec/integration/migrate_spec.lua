@@ -100,7 +100,7 @@ describe("migrate, transactions", function()
     local ran = migrate(pg.database(), dir)
     assert.equal(("error: %s/0001_b.sql:3:14: column \"nope\" does not exist (42703)\n"):format(dir)
       .. "   3 |  select 'é', nope from a;\n     |              ^\n"
-      .. "  state: 0 applied, 1 failed and rolled back, 2 pending; the database is at nothing\n", cli.said(ran))
+      .. "  state: 0 applied, 1 failed and rolled back, 2 pending; nothing is applied\n", cli.said(ran))
   end)
 
   it("keeps what was committed before with --tx file", function()
@@ -344,6 +344,24 @@ describe("migrate, one runner at a time", function()
     assert.matches("another run holds the lock: pid %d+, migrator, user postgres", ran.stderr)
     assert.matches("Applied 0 new", ran.stdout, 1, true)
     assert.equal(200, value(url, "select v from a"))
+  end)
+
+  it("R44 says of another role's run what it is told of it, and exits 5", function()
+    local url, name = pg.database()
+    local dir, role, admin = project.write { { "0000_a", "create table a ();" } }, name .. "_r", pg.admin()
+    admin:exec(("create role %s login"):format(role))
+    admin:exec(("grant create on database %s to %s"):format(name, role))
+    local conn <close> = db.connect(url)
+    conn:exec("select pg_advisory_lock($1::int8)",
+      require("migrator.tracking").new("drizzle", "__drizzle_migrations").key)
+    local theirs = url:gsub("//[^@/]*@", "//" .. role .. "@")
+    local ran = migrate(theirs, dir, "--wait", "0")
+    local checked = cli.run { "doctor", "--dir", dir, "--url", theirs }
+    admin:exec(("revoke create on database %s from %s"):format(name, role))
+    admin:exec("drop role " .. role)
+    assert.equal(5, ran.code, ran.stderr)
+    assert.matches("holds the lock: pid %d+, [^,]+, user postgres\n", ran.stderr)
+    assert.matches("held by pid %d+, [^,]+, user postgres\n", checked.stdout)
   end)
 
   it("exits 5 when told not to wait", function()

@@ -153,6 +153,18 @@ describe("a pipeline", function()
     assert.matches('step "wait" needs "dsn", which no step before it gives', ran.stderr, 1, true)
   end)
 
+  it("the limits of steps.migrate hold on the session of steps.wait too", function()
+    local says = "do $$ begin raise warning 'lock % statement %', current_setting('lock_timeout'), "
+      .. "current_setting('statement_timeout'); end $$"
+    for _, before in ipairs { "", "steps.wait {}, " } do
+      local dir = project.write { { "0000_a", says } }
+      local ran = run(([[return pipeline { %ssteps.migrate { dir = %q, lock_timeout = "1234ms",
+        statement_timeout = "77s" } }]]):format(before, dir), { env = { DATABASE_URL = pg.database() } })
+      assert.equal(0, ran.code, ran.stderr)
+      assert.matches("lock 1234ms statement 77s", ran.stderr, 1, true)
+    end
+  end)
+
   it("refuses an option that a step does not know, with the nearest one", function()
     local ran = run([[return pipeline { steps = { steps.migrate { lock_timout = "5s" } } }]],
       { env = { DATABASE_URL = "postgres:///x" } })

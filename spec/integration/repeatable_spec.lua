@@ -92,7 +92,9 @@ create table b (a int references a deferrable initially deferred); insert into b
   it("are refused before anything runs when they cannot be one transaction", function()
     for text, place in pairs { ["select 1;\n  commit;"] = "2:3: a repeatable script is one transaction: COMMIT",
       ["create index concurrently i on note (id)"] = "1:1: CREATE cannot run in a transaction",
-      ["set search_path = x"] = "1:1: SET would outlive the script", ["select 'a"] = "1:8: a quote is not closed" } do
+      ["set search_path = x"] = "1:1: SET would outlive the script",
+      ["set transaction_timeout = 1"] = "1:1: SET would outlive the script",
+      ["select 'a"] = "1:8: a quote is not closed" } do
       tmp.write(dir .. "/policies/10_view.sql", text)
       local ran = migrate()
       assert.equal(2, ran.code)
@@ -132,6 +134,13 @@ create table b (a int references a deferrable initially deferred); insert into b
     assert.not_matches("20_grant", ran.stdout)
     assert.equal(0, migrate().code)
     assert.equal(0, cli.run({ "status", "--check", "--url", url, cwd = dir }).code)
+  end)
+
+  it("are not what a folder of the same name has that was never run as such", function()
+    tmp.write(dir .. "/policies/10_view.sql", "set role nobody; vacuum")
+    local ran = cli.run { "status", "--url", url, cwd = dir }
+    assert.equal(0, ran.code, ran.stderr)
+    assert.not_matches("policies", ran.stdout .. ran.stderr, 1, true)
   end)
 
   it("stay out of a rehearsal", function()

@@ -116,6 +116,31 @@ describe("migrator reset", function()
     assert.truthy(ran.stderr:find('application "the-app"', 1, true))
   end)
 
+  it("is not misled by a table of another schema that one of public's hides", function()
+    assert.equal(0, migrator({ "migrate" }).code)
+    local conn <close> = db.connect(url)
+    conn:script(("create schema side; create table side.t (id int); alter database %s set search_path = public, side")
+      :format(name))
+    local ran = migrator { "reset", "--drop", "--confirm", "reset " .. name }
+    assert.equal(0, ran.code, ran.stderr)
+    assert.is_true(value "select to_regclass('side.t') is not null")
+  end)
+
+  it("sees the sessions of other roles too, of which an owner is told little (R82)", function()
+    local admin, owner, app = pg.admin(), name .. "_owner", name .. "_app"
+    local function as(role) return (url:gsub("//[^@/]*@", "//" .. role .. "@")) end
+    for _, role in ipairs { owner, app } do admin:exec(("create role %s login"):format(role)) end
+    admin:exec(("alter database %s owner to %s"):format(name, owner))
+    local other <close> = db.connect(as(app))
+    other:exec("begin")
+    local ran = migrator({ "reset", "--drop", "--confirm", "reset " .. name }, { DATABASE_URL = as(owner) })
+    other:close()
+    admin:exec(("alter database %s owner to postgres"):format(name))
+    for _, role in ipairs { owner, app } do admin:exec("drop role " .. role) end
+    assert.equal(5, ran.code, ran.stderr)
+    assert.matches("user " .. app, ran.stderr, 1, true)
+  end)
+
   it("drops nothing when something in another schema would go too", function()
     assert.equal(0, migrator({ "migrate" }).code)
     value("do $$ begin create schema other; create view other.v as select id from public.t; end $$")
@@ -301,6 +326,18 @@ describe("migrator reset --drop and what comes after", function()
     assert.is_false(is_kept(it))
     assert.equal(before, ask(it, query))
     assert.is_true(ask(it, "select has_table_privilege('pg_monitor', 't', 'insert')"))
+  end)
+
+  it("R79 the default privileges of a role whose name must be quoted are there again", function()
+    local it = filled()
+    local role = ('"%s-App"'):format(it.name)
+    ask(it, ([[do $$ begin create role %s; alter default privileges for role %s in schema public
+      grant select on tables to pg_monitor; end $$]]):format(role, role))
+    local ran = run(it, { "reset", "--drop", "--confirm", "reset " .. it.name })
+    local kept = ask(it, "select count(*) from pg_default_acl")
+    ask(it, ("do $$ begin drop owned by %s; drop role %s; end $$"):format(role, role))
+    assert.equal(0, ran.code, ran.stderr)
+    assert.equal(1, kept)
   end)
 
   it("R78 R12 --seed names a preset or tiers", function()

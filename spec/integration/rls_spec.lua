@@ -297,5 +297,10 @@ describe("rls", function()
         assert.equal(wants or nil, expression.find_slow_call(text), text)
       end
     end)
+
+    it("finds a column whose name is not in ASCII, and not one that is only like it", function()
+      assert.is_true(expression.mentions('("örg" = 1)', "örg"))
+      assert.is_false(expression.mentions('("größe" = 1)', "gr"))
+    end)
   end)
 end)

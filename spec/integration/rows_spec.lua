@@ -205,3 +205,41 @@ describe("migrate", function()
     end)
   end)
 end)
+
+describe("a script", function()
+  it("says itself what its failure means", function()
+    for code, exit in pairs { verify = 1, config = 2, http = 4, lock = 5 } do
+      local ran = run("postgresql://h/d", tmp.dir {}, ([[return pipeline { steps = { function()
+        error { code = %q, message = "it is not so", hint = "make it so" } end } }]]):format(code))
+      assert.equal(exit, ran.code)
+      assert.matches("^error: it is not so\n.*hint: make it so", ran.stderr)
+    end
+    assert.equal(2, run("postgresql://h/d", tmp.dir {}, 'error { code = "internal", message = "x" }').code)
+    assert.equal(2, run("postgresql://h/d", tmp.dir {}, "error {}").code)
+  end)
+
+  it("is told which of its steps left a transaction open", function()
+    local url = pg.database()
+    local ran = run(url, tmp.dir {}, [[return pipeline { steps = {
+      steps.secret { name = "DATABASE_URL", from = "env:DATABASE_URL" }, steps.wait {},
+      { name = "mine", run = function(ctx) ctx.conn:exec "begin"; ctx.conn:exec "create table t (i int)" end } } }]])
+    assert.equal(2, ran.code)
+    assert.matches("error: the step left a transaction open, which was rolled back\n  step: mine", ran.stderr, 1, true)
+    assert.equal(db.null, value(url, "select to_regclass('t')::text"))
+  end)
+
+  it("is told where io and os are", function()
+    local ran = run("postgresql://h/d", tmp.dir {}, "return io.open('x')")
+    assert.matches("hint: scripts have `fs`, `process` and `env`; --unsafe", ran.stderr, 1, true)
+  end)
+end)
+
+describe("a setting that was misspelt in the environment", function()
+  it("is named, with the one that was meant", function()
+    local ran = cli.run { "status", env = { MIGRATOR_LOCKTIMEOUT = "3s", MIGRATOR_CONFIRM = "x",
+      DATABASE_URL = "postgresql://127.0.0.1:1/d" }, cwd = tmp.dir {} }
+    assert.matches("warning: the variable MIGRATOR_LOCKTIMEOUT is none of ours: did you mean MIGRATOR_LOCK_TIMEOUT?\n",
+      ran.stderr, 1, true)
+    assert.not_matches("CONFIRM", ran.stderr, 1, true)
+  end)
+end)

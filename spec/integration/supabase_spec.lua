@@ -39,6 +39,8 @@ describe("alembic.load", function()
       ["__init__.py"] = "", ["__pycache__/x.py"] = "", ["README"] = "" })
     assert.same({ "b", "c" }, ids { ["1.py"] = revision("a", "None"), ["2.py"] = revision("b", "['a']"),
       ["3.py"] = 'down_revision: Union[str, None] = "a"\r\nrevision = \'c\'\r\n' })
+    assert.same({ "b" }, ids { ["1.py"] = revision("a", "None"),
+      ["2.py"] = '# """ and it\'s\nx = "\\"#"\n"""\nrevision = "z"\n"""\nrevision = "b"\ndown_revision = "a"\n' })
   end)
 
   it("names what it cannot read, with the line", function()

@@ -72,6 +72,9 @@ describe("proxies.command", function()
     local line, _, ready = command("kubectl", { resource = "svc/db", namespace = "prod" })
     assert.equal("kubectl port-forward --address 127.0.0.1 --namespace prod svc/db 5432:5432", line)
     assert.same({ log = "Forwarding from 127.0.0.1:5432" }, ready)
+    for _, target in ipairs { "db.internal", "/run/.s.PGSQL.5432", ":5432" } do
+      assert.equal("config", raised(command, "aws_ssm", { instance = "i-0abc", target = target }).code)
+    end
     local _, _, _, cmd = command("aws_ssm", { instance = "i-0abc", region = "eu-west-1" })
     assert.equal('{"host":["db.internal"],"portNumber":["5432"],"localPortNumber":["5432"]}', cmd[9])
     assert.equal("socat TCP-LISTEN:5432,bind=127.0.0.1,reuseaddr,fork UNIX-CONNECT:/run/pg/.s.PGSQL.5432",

@@ -16,7 +16,7 @@ static volatile int64_t first_at;
 static void (*volatile first_hook)(void);
 static void (*volatile second_hook)(void);
 static int pipe_fds[2] = {-1, -1};
-static struct sigaction before[SIGNALS], before_pipe;
+static struct sigaction before[SIGNALS], before_pipe, before_size;
 static int installed;
 
 static void handle(int number) {
@@ -48,6 +48,7 @@ int mig_interrupt_install(mig_err *err) {
     if (before[i].sa_handler != SIG_IGN) sigaction(signals[i], &action, NULL); /* nohup stays nohup */
   }
   sigaction(SIGPIPE, &ignore, &before_pipe);
+  sigaction(SIGXFSZ, &ignore, &before_size);
   installed = 1;
   return 0;
 }
@@ -56,6 +57,7 @@ void mig_interrupt_restore(void) {
   if (!installed) return;
   for (int i = 0; i < SIGNALS; i++) sigaction(signals[i], &before[i], NULL);
   sigaction(SIGPIPE, &before_pipe, NULL);
+  sigaction(SIGXFSZ, &before_size, NULL);
   close(pipe_fds[0]);
   close(pipe_fds[1]);
   pipe_fds[0] = pipe_fds[1] = -1;

@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 
-int mig_interrupt_install(mig_err *err) MIG_MUSTCHECK; /* idempotent; SIGPIPE is ignored from then on */
+int mig_interrupt_install(mig_err *err) MIG_MUSTCHECK; /* idempotent; SIGPIPE and SIGXFSZ are ignored from then on */
 void mig_interrupt_restore(void);                      /* gives the signals back to whoever had them */
 
 int mig_interrupt_pending(void); /* the signal's number, 0 when idle or taken */

@@ -55,14 +55,6 @@ static int db_open(lua_State *L) {
   return 1;
 }
 
-static int db_ping(lua_State *L) {
-  static const char *const states[] = {"accepting", "rejecting", "no answer", "bad parameters"};
-  size_t n;
-  const char **arrays = mig_to_keywords(L, &n);
-  lua_pushstring(L, states[PQpingParams(arrays, arrays + n, 0)]);
-  return 1;
-}
-
 static int options_close(lua_State *L) {
   PQconninfoOption **options = luaL_checkudata(L, 1, "migrator.conninfo");
   if (*options) PQconninfoFree(*options);
@@ -248,7 +240,6 @@ static int conn_close(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"open", db_open},
                                      {"open_later", mig_db_open_later},
-                                     {"ping", db_ping},
                                      {"locate_csv", mig_db_locate_csv},
                                      {"parse_conninfo", db_parse_conninfo},
                                      {"keywords", db_keywords},

@@ -201,7 +201,7 @@ ResultBox *mig_new_result_box(lua_State *L) { return mig_new_box(L, sizeof(Resul
 void mig_rows_open(lua_State *L) {
   mig_new_type(L, RESULT, NULL, result_close);
   lua_getglobal(L, "require");
-  lua_pushliteral(L, "cjson");
+  lua_pushliteral(L, "migrator.lib.json");
   lua_call(L, 1, 1);
   lua_getfield(L, -1, "decode");
   lua_setfield(L, LUA_REGISTRYINDEX, RESULT ".json");

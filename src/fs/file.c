@@ -3,17 +3,41 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/wait.h"
+
 static int fail(mig_err *err, const char *verb, const char *path) {
   int number = errno;
   char what[1024];
   snprintf(what, sizeof what, "cannot %s %.900s", verb, path);
   return mig_err_errno(err, "config", number, what);
+}
+
+/* A pipe with a name has perhaps nobody at its other end: neither open(2) nor read(2) may wait for that, because only
+ * our own waits see signals and the run's deadline. */
+static int open_to_read(int folder, const char *path) {
+  return openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
+static int wait_for(int fd, const char *path, mig_err *err) {
+  mig_err why;
+  if (!mig_wait_fd(fd, POLLIN, MIG_NEVER, NULL, &why)) return 0;
+  return mig_err_set(err, why.code, "cannot read %.900s: %s", path, why.message);
+}
+
+static ssize_t read_some(int fd, mig_buf *out, const char *path, mig_err *err) {
+  for (;;) {
+    ssize_t n = read(fd, out->data + out->len, out->cap - out->len - 1);
+    if (n >= 0) return n;
+    if (errno == EAGAIN && wait_for(fd, path, err)) return -1;
+    if (errno != EAGAIN && errno != EINTR) return fail(err, "read", path);
+  }
 }
 
 static int read_all(int fd, const char *path, size_t limit, mig_buf *out, mig_err *err) {
@@ -24,15 +48,15 @@ static int read_all(int fd, const char *path, size_t limit, mig_buf *out, mig_er
     errno = EISDIR;
     return fail(err, "read", path);
   }
+  if (S_ISFIFO(st.st_mode) && wait_for(fd, path, err)) return -1;
   if (st.st_size > 0) hint = (size_t)st.st_size;
   for (;;) {
     ssize_t n;
     if (limit && out->len > limit)
       return mig_err_set(err, "config", "cannot read %s: larger than %zu bytes", path, limit);
     if (mig_buf_reserve(out, hint, err)) return -1;
-    n = read(fd, out->data + out->len, out->cap - out->len - 1);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail(err, "read", path);
+    n = read_some(fd, out, path, err);
+    if (n < 0) return -1;
     if (n == 0) return 0;
     out->len += (size_t)n;
     hint = out->cap - out->len > 1 ? 1 : 65536;
@@ -40,7 +64,7 @@ static int read_all(int fd, const char *path, size_t limit, mig_buf *out, mig_er
 }
 
 int mig_file_read(const char *path, size_t limit, mig_buf *out, mig_err *err) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC), failed;
+  int fd = open_to_read(AT_FDCWD, path), failed;
   *out = (mig_buf){0};
   if (fd < 0) return fail(err, "read", path);
   failed = read_all(fd, path, limit, out, err);
@@ -50,19 +74,21 @@ int mig_file_read(const char *path, size_t limit, mig_buf *out, mig_err *err) {
 }
 
 int mig_file_read_at(int folder, const char *name, mig_buf *out, mig_err *err) {
-  int fd = openat(folder, name, O_RDONLY | O_CLOEXEC), failed = 0;
+  int fd = open_to_read(folder, name), failed = 0;
   ssize_t n = 1;
+  struct stat st;
   out->len = 0;
   if (fd < 0) return fail(err, "read", name);
+  if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+    failed = mig_err_set(err, "config", "cannot read %s: no plain file", name);
   while (n > 0 && !failed) {
     if (mig_buf_reserve(out, out->cap - out->len > 1 ? 1 : 65536, err)) {
       failed = -1;
       break;
     }
-    n = read(fd, out->data + out->len, out->cap - out->len - 1);
+    n = read_some(fd, out, name, err);
     if (n > 0) out->len += (size_t)n;
-    if (n < 0 && errno == EINTR) n = 1;
-    if (n < 0) failed = fail(err, "read", name);
+    if (n < 0) failed = -1;
   }
   close(fd);
   return failed;
@@ -97,8 +123,14 @@ int mig_file_write(const char *path, const char *data, size_t n, mode_t mode, mi
 }
 
 int mig_file_append(const char *path, const char *data, size_t n, mig_err *err) {
-  int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644), failed;
+  /* Of a pipe that nobody reads this makes an error, and then writes as ever. */
+  int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644), failed;
   if (fd < 0) return fail(err, "append to", path);
+  if (fcntl(fd, F_SETFL, O_APPEND)) {
+    fail(err, "append to", path);
+    close(fd);
+    return -1;
+  }
   failed = write_all(fd, data, n) ? fail(err, "append to", path) : 0;
   if (close(fd) && !failed) failed = fail(err, "append to", path);
   return failed;

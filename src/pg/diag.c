@@ -19,6 +19,8 @@ int mig_diag_result(const PGresult *result, mig_err *err) {
   mig_text_copy(err->hint, sizeof err->hint, field(result, PG_DIAG_MESSAGE_HINT));
   mig_text_copy(err->context, sizeof err->context, field(result, PG_DIAG_CONTEXT));
   err->position = (int)strtol(position, NULL, 10);
+  /* No server says that: libpq does, where what came is no protocol of its. */
+  if (err->sqlstate[0] == '\0') err->code = "connect";
   if (strcmp(err->sqlstate, "55P03") == 0) err->code = "lock";
   if (strncmp(err->sqlstate, "57P0", 4) == 0 || strcmp(err->severity, "FATAL") == 0 ||
       strcmp(err->severity, "PANIC") == 0)

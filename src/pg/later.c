@@ -101,7 +101,7 @@ static const char *host_of(const mig_later *later) {
 int mig_later_take(mig_later *later, mig_pg *pg, mig_err *err) {
   mig_deadline deadline = later->deadline == MIG_NEVER ? MIG_NEVER : later->deadline + THREAD_SLACK;
   if (mig_wait_fd(later->done, POLLIN, deadline, NULL, err)) {
-    if (strcmp(err->code, "timeout") == 0)
+    if (strcmp(err->code, "timeout") == 0 && mig_remaining_ms(deadline) == 0) /* else it was the run's */
       mig_err_set(err, "connect", "the name %s was not resolved before the deadline", host_of(later));
     return -1;
   }

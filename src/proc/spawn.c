@@ -251,13 +251,14 @@ static void close_all_but(int keep) {
   }
 }
 
-/* Handlers become the default at exec anyway, but not what is ignored. nohup's SIGHUP stays ignored, our SIGPIPE not.
+/* Handlers become the default at exec anyway, but not what is ignored. nohup's SIGHUP stays ignored, our SIGPIPE and
+ * SIGXFSZ not.
  */
 static void reset_signals(void) {
   struct sigaction action;
   for (int number = 1; number < NSIG; number++) {
     if (sigaction(number, NULL, &action)) continue;
-    if (action.sa_handler == SIG_IGN && number != SIGPIPE && number != SIGCHLD) continue;
+    if (action.sa_handler == SIG_IGN && number != SIGPIPE && number != SIGXFSZ && number != SIGCHLD) continue;
     action = (struct sigaction){.sa_handler = SIG_DFL};
     sigaction(number, &action, NULL);
   }

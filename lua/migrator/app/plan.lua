@@ -26,7 +26,7 @@ local function is_shown(finding, sink) return finding.severity ~= "info" or sink
 
 local function print_statement(sink, statement, dangers)
   local text = sink.verbose and statement.text or one_line(statement.text)
-  sink:line(("  %s:%d: %s"):format(statement.file, statement.line, text))
+  sink:line(("  %s:%d: %s%s"):format(statement.file, statement.line, statement.done and "(done) " or "", text))
   for _, lock in ipairs(statement.locks) do
     if sink.verbose or locks.covers(lock.mode, "ROW EXCLUSIVE") then -- those below only keep ACCESS EXCLUSIVE waiting
       sink:line(sink:paint("stdout", "dim", ("      locks %s%s: %s"):format(lock.object,
@@ -130,9 +130,16 @@ end
 ---The script is the repository's own text: a mask over it could only make another script of it.
 local function print_script(config, plan, session)
   engine.refuse(plan)
+  for _, segment in ipairs(plan.segments) do
+    local item = segment.items[1]
+    if item.done then
+      errors.raise("config", { message = ("%s stopped part way: a script for psql cannot go on there"):format(
+        item.entry.tag), file = item.entry.path, hint = "`migrator migrate` goes on behind what is done" })
+    end
+  end
   local text = script.run(plan, session, { lock_timeout = config.lock_timeout,
     statement_timeout = config.statement_timeout })
-  if not host.write("stdout", text) then errors.raise("internal", "standard output could not be written") end
+  if not host.write("stdout", text) then errors.raise("config", "standard output could not be written") end
 end
 
 ---@param config migrator.Config

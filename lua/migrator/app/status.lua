@@ -49,9 +49,8 @@ end
 ---@return table[]|nil for the document, integer waiting
 local function look_at_scripts(config, session, sink, all)
   local folder = config.repeatable or repeatable.find_folder()
-  if not folder then return nil, 0 end
-  local items, removed, kept = repeatable.compare(session.conn, session.tracking, repeatable.load(folder))
-  if not config.repeatable and not kept then return nil, 0 end
+  if not folder or not config.repeatable and not repeatable.is_kept(session.conn) then return nil, 0 end
+  local items, removed = repeatable.compare(session.conn, session.tracking, repeatable.load(folder))
   local rows, out, waiting = { { "state", "repeatable script" } }, array {}, 0
   local function add(state, path)
     out[#out + 1] = { path = path, state = state }

@@ -193,9 +193,10 @@ local function describe_failure(ctx, entry, list, err)
   if not errors.is(err) then return err end
   local conn = ctx.conn
   local kept = conn:status() == "idle" and progress.is_kept(conn)
-  local reached = kept and progress.find(conn, ctx.tracking.name, entry, ctx.digests) or 0
+  local reached, begun = 0, nil
+  if kept then reached, begun = progress.find(conn, ctx.tracking.name, entry, ctx.digests) end
   local failed = list[reached + 1]
-  err.part_way = true
+  err.part_way = conn:status() == "closed" or reached > 0 or begun ~= nil
   err.resume = reached > 0 and { statement = reached + 1, of = #list } or nil
   if conn:status() == "closed" then
     err.hint = err.hint or "what was done stays and is noted: the next run goes on where this one stopped"

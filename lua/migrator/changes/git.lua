@@ -27,13 +27,13 @@ local function run(cwd, args)
   return result.stdout
 end
 
----The top folder of the work tree, or nil and why.
+---The top folder of the work tree and where below it the given one is, or nil and why.
 ---@param cwd? string
 ---@return string? root
----@return string? why
+---@return string prefix "" at the top, else a path with a slash at its end; or why
 function M.find_root(cwd)
-  local out, why, code = run(cwd, words("rev-parse", "--show-toplevel"))
-  if out then return (out:gsub("\n$", "")) end
+  local out, why, code = run(cwd, words("rev-parse", "--show-toplevel", "--show-prefix"))
+  if out then return out:match("^(.-)\n([^\n]*)\n$") end
   if code == 127 then return nil, "git is not installed" end
   return nil, why
 end

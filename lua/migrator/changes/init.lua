@@ -230,18 +230,31 @@ local function compare(root, base, head, since)
   return found, why
 end
 
+-- `./x` is of the working directory, which may be a folder of the repository; anything else is of its top.
+local function place(patterns, prefix)
+  if prefix == "" then return patterns end
+  local out, plain = {}, prefix:gsub("[*?%[%]{}()!@+\\|]", "\\%0")
+  for i, pattern in ipairs(patterns) do
+    local is_text = type(pattern) == "string"
+    out[i] = is_text and pattern:gsub("^(!?)%./", function(no) return no .. plain end) or pattern
+  end
+  return out
+end
+
 ---Tells whether files that match the patterns changed between two commits; without `base` the CI event says which.
 ---Raises `config` for a pattern that matches no file at all, and for an unknown option.
 ---@param opts {paths: string[], base?: string, head?: string, cwd?: string, event?: string, fetch?: boolean}
 ---@return {changed: boolean, files: string[], reason: string, base: string?, head: string?, is_open: boolean?}
 function M.detect(opts)
   check_options(opts)
-  local matches, positive, is_excluded = M.rules(opts.paths)
-  local root, why = git.find_root(opts.cwd)
-  if not root then return opened("no git repository to ask: " .. why) end
+  local root, prefix = git.find_root(opts.cwd)
+  local matches, positive, is_excluded = M.rules(root and place(opts.paths, prefix) or opts.paths)
+  if not root then return opened("no git repository to ask: " .. prefix) end
   local tracked, why_not = git.find_tracked(root)
   if not tracked then return opened("git cannot list the files: " .. why_not) end
-  local base, head, since = commits(root, opts, event_facts.read(opts.event, opts.getenv))
+  local event = event_facts.read(opts.event, opts.getenv)
+  if event.provider == "git" then add_uncommitted(root, tracked) end -- a new file is there before git knows of it
+  local base, head, since = commits(root, opts, event)
   local found, why_no_diff
   if base then found, why_no_diff = compare(root, base, head, since) end
   if not opts.allow_unmatched then check_patterns(positive, tracked, found) end

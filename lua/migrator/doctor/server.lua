@@ -220,8 +220,7 @@ function M.lock(add, session)
   if not holder then
     add("run lock", "ok", "free")
   else
-    add("run lock", "warn", ("held by pid %d, %s, user %s, from %s, since %s UTC"):format(holder.pid,
-      holder.application_name, holder.user, holder.host, holder.since),
+    add("run lock", "warn", "held by " .. server.describe_holder(holder),
       ("a run is under way; if it is dead: select pg_terminate_backend(%d)"):format(holder.pid))
   end
 end

@@ -31,6 +31,7 @@ local function complaint(value)
   if value.format ~= nil and value.format ~= FORMAT then
     return ("its format is %s, and %d is the one that is known"):format(tostring(value.format), FORMAT)
   end
+  if value.migrations ~= nil and type(value.migrations) ~= "table" then return "its `migrations` are no list" end
   for i, object in ipairs(value.objects) do
     if not is_object(object) then return ("its object %d lacks kind, name or definition"):format(i) end
   end

@@ -1,4 +1,5 @@
 ---Files of credentials, each kind made into a source of tokens.
+local cjson = require "cjson"
 local endpoints = require "migrator.gcp.endpoints"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
@@ -72,6 +73,11 @@ local function of_url(cx, name, url, path, where)
   return endpoints.believe(url, cx.endpoints, where)
 end
 
+local function account_of(url, where)
+  return url:match("serviceAccounts/([^:/]+)")
+    or refuse(where, "service_account_impersonation_url names no service account")
+end
+
 local KINDS = {}
 
 function KINDS.external_account(cx, file, opts, where)
@@ -82,8 +88,8 @@ function KINDS.external_account(cx, file, opts, where)
     token_type = file.subject_token_type or sts.JWT, lifetime = tonumber(impersonation.token_lifetime_seconds),
     token_url = of_url(cx, "sts", file.token_url or cx.endpoints.sts .. "/v1/token", "/v1/token",
       "the token_url of " .. where),
-    account = url and url:match("serviceAccounts/([^:/]+)"),
     impersonate_url = url and of_url(cx, "iamcredentials", url, nil, "the impersonation URL of " .. where),
+    account = url and account_of(url, where),
     description = "workload identity federation by " .. where }, opts)
 end
 
@@ -120,7 +126,7 @@ function KINDS.impersonated_service_account(cx, file, opts, where)
   end
   local inner = M.from_table(cx, file.source_credentials, {}, where)
   return M.impersonated(cx, inner, of_url(cx, "iamcredentials", url, nil, "the impersonation URL of " .. where),
-    url:match("serviceAccounts/([^:/]+)"), { lifetime = opts.lifetime, scopes = opts.scopes,
+    account_of(url, where), { lifetime = opts.lifetime, scopes = opts.scopes,
       delegates = opts.delegates or file.delegates })
 end
 
@@ -135,15 +141,37 @@ function M.impersonated(cx, inner, url, account, opts)
     end }
 end
 
+local TEXTS = { "type", "audience", "subject_token_type", "token_url", "service_account_impersonation_url", "client_id",
+  "client_secret", "workforce_pool_user_project", "quota_project_id", "refresh_token", "client_email", "private_key",
+  "private_key_id", "token_uri" }
+
+-- The file as the kinds read it: what is null or empty is not there, what should be a text is one, and of one line.
+local function clean(given, where)
+  local file = {}
+  for name, value in pairs(given) do
+    if value ~= cjson.null and value ~= "" then file[name] = value end
+  end
+  for _, name in ipairs(TEXTS) do
+    local value = file[name]
+    if value ~= nil and type(value) ~= "string" then refuse(where, name .. " is not a text") end
+    if value and name ~= "private_key" and value:find("%c") then
+      refuse(where, name .. " has control characters in it")
+    end
+  end
+  if file.delegates ~= nil and type(file.delegates) ~= "table" then refuse(where, "delegates is not a list") end
+  return file
+end
+
 ---@param cx migrator.GcpContext
----@param file table
+---@param given table
 ---@param opts table
 ---@param where string names it in errors
 ---@return migrator.GcpSource
-function M.from_table(cx, file, opts, where)
-  local make = type(file.type) == "string" and KINDS[file.type]
+function M.from_table(cx, given, opts, where)
+  local file = clean(given, where)
+  local make = KINDS[file.type or ""]
   if make then return make(cx, file, opts, where) end
-  refuse(where, file.type and ("the type %q is not supported"):format(tostring(file.type)) or "no `type`",
+  refuse(where, file.type and ("the type %q is not supported"):format(file.type) or "no `type`",
     file.installed or file.web and "this is an OAuth client, not credentials" or nil)
 end
 

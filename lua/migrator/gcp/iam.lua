@@ -4,6 +4,7 @@ local clock = require "migrator.core.clock"
 local errors = require "migrator.error"
 local instant = require "migrator.lib.instant"
 local refusal = require "migrator.gcp.refusal"
+local tokens = require "migrator.gcp.token"
 local web = require "migrator.web"
 
 local M = {}
@@ -54,9 +55,7 @@ function M.impersonate(cx, spec, token, facts, deadline)
   if answer.status ~= 200 then error(refusal.make("iam", what, answer, facts), 0) end
   local json = type(answer.json) == "table" and answer.json or {}
   local expires = instant.rfc3339(json.expireTime)
-  if type(json.accessToken) ~= "string" or json.accessToken == "" or not expires then
-    errors.raise("http", { message = what .. ": the answer has no usable token", reason = "bad_answer" })
-  end
+  if not tokens.is_usable(json.accessToken) or not expires then tokens.refuse_answer(what) end
   cx.hide(json.accessToken)
   return json.accessToken, remaining(answer, expires)
 end

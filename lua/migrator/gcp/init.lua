@@ -65,7 +65,12 @@ local function from_provider(cx, opts)
 end
 
 local function from_token(cx, value, name)
+  value = value:match("^%s*(.-)%s*$")
   cx.hide(value)
+  if not token.is_usable(value) then
+    errors.raise("config", { message = ("the access token in %s is empty or has blanks in it"):format(name),
+      hint = "gcloud auth print-access-token makes one: a single word", reason = "credentials" })
+  end
   return token.new { kind = "token", description = "the access token in " .. name, fixed = true, cx = cx,
     fetch = function() return value end }
 end

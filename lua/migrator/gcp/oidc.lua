@@ -3,6 +3,7 @@ local base64 = require "migrator.lib.base64"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
 local refusal = require "migrator.gcp.refusal"
+local token = require "migrator.gcp.token"
 local web = require "migrator.web"
 
 local M = {}
@@ -52,10 +53,10 @@ function M.github(cx, audience, deadline)
   local answer = web.send({ url = url, headers = { Authorization = "Bearer "
     .. environment.ACTIONS_ID_TOKEN_REQUEST_TOKEN, Accept = "application/json" } },
     { deadline = deadline, note = cx.note, what = "OIDC token" })
-  local value = type(answer.json) == "table" and answer.json.value
-  if answer.status ~= 200 or type(value) ~= "string" or value == "" then
-    error(refusal.make("oidc", "cannot get an OIDC token from GitHub", answer, {}), 0)
-  end
+  local what, value = "cannot get an OIDC token from GitHub", type(answer.json) == "table" and answer.json.value
+  if answer.status ~= 200 then error(refusal.make("oidc", what, answer, {}), 0) end
+  if type(value) == "string" then value = value:match("^%s*(.-)%s*$") end
+  if not token.is_usable(value) then token.refuse_answer(what) end
   cx.hide(value)
   return value
 end

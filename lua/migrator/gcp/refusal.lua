@@ -75,6 +75,15 @@ local function describe(found, answer)
   return detail
 end
 
+-- What is known of an answer that no rule knows.
+local function hint_of(found)
+  if found.html or found.status < 300 then
+    return "that is not what the service says: is something in between (a proxy, the sign-in page of a network)?"
+  elseif found.status < 400 then
+    return "it sends us to another address, where no token is taken: is the endpoint right?"
+  end
+end
+
 local function say(part, facts, found)
   if type(part) == "function" then return part(facts, found) end
   return part
@@ -95,7 +104,8 @@ function M.make(stage, what, answer, facts)
         detail = describe(found, answer), reason = rule.name, status = found.status })
     end
   end
-  return errors.new("http", { message = ("%s: HTTP %d"):format(what, found.status), hint = M.skew(answer.skew),
+  return errors.new("http", { message = ("%s: HTTP %d"):format(what, found.status),
+    hint = M.skew(answer.skew) or hint_of(found),
     detail = describe(found, answer), reason = "unknown", status = found.status })
 end
 

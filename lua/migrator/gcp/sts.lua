@@ -1,7 +1,7 @@
 ---The exchange of somebody else's token for Google's (RFC 8693).
 local base64 = require "migrator.lib.base64"
-local errors = require "migrator.error"
 local refusal = require "migrator.gcp.refusal"
+local token = require "migrator.gcp.token"
 local web = require "migrator.web"
 
 local M = {}
@@ -19,9 +19,7 @@ M.JWT = "urn:ietf:params:oauth:token-type:jwt"
 function M.read(cx, what, answer)
   local json = type(answer.json) == "table" and answer.json or {}
   local seconds = tonumber(json.expires_in)
-  if type(json.access_token) ~= "string" or json.access_token == "" or not seconds or seconds <= 0 then
-    errors.raise("http", { message = what .. ": the answer has no usable token", reason = "bad_answer" })
-  end
+  if not token.is_usable(json.access_token) or not seconds or seconds <= 0 then token.refuse_answer(what) end
   cx.hide(json.access_token)
   return json.access_token, seconds
 end

@@ -3,6 +3,8 @@ local clock = require "migrator.core.clock"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
 local process = require "migrator.core.process"
+local tables = require "migrator.lib.tables"
+local ways_in = require "migrator.lib.ways_in"
 local web = require "migrator.web"
 
 local M = {}
@@ -16,8 +18,9 @@ local function refuse(why, hint, reason)
 end
 
 local function field_of(text, format, from)
-  if type(format) ~= "table" or (format.type or "text") == "text" then return text:match("^%s*(.-)%s*$") end
-  if format.type ~= "json" then refuse(("the format %q is not known"):format(tostring(format.type))) end
+  local kind = type(format) == "table" and type(format.type) == "string" and format.type or "text"
+  if kind == "text" then return text:match("^%s*(.-)%s*$") end
+  if kind ~= "json" then refuse(("the format %q is not known"):format(kind)) end
   local name, json = format.subject_token_field_name, web.decode(text)
   local value = type(json) == "table" and name and json[name]
   if type(value) ~= "string" then refuse(("%s has no field %q"):format(from, tostring(name))) end
@@ -68,7 +71,8 @@ local function read_said(text)
     refuse("the program's answer is not the JSON that it should be")
   end
   if not said.success then
-    refuse(("the program says %s: %s"):format(tostring(said.code), tostring(said.message)))
+    local function show(value) return type(value) == "string" and value or "(nothing)" end
+    refuse(("the program says %s: %s"):format(show(said.code), show(said.message)))
   end
   local ends = tonumber(said.expiration_time)
   if ends and ends < clock.wall() / 1000 then refuse("the program's token has expired", nil, "oidc_expired") end
@@ -91,11 +95,15 @@ local function from_program(cx, file, deadline)
   end
   local seconds = math.min(math.max((tonumber(asked.timeout_millis) or 30000) / 1000, 5), 120)
   local email = (file.service_account_impersonation_url or ""):match("serviceAccounts/([^:/]+)")
-  local ran = process.run { cmd = cmd, deadline = math.min(deadline or math.huge, clock.deadline(seconds)), env = {
-    GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE = file.audience, GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE = file.subject_token_type,
-    GOOGLE_EXTERNAL_ACCOUNT_INTERACTIVE = "0", GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL = email,
-    GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE = asked.output_file, DATABASE_URL = false, PGPASSWORD = false },
-    max_output = LIMIT }
+  local last = math.min(deadline or math.huge, clock.deadline(seconds))
+  local env = tables.join(ways_in.withheld(cx.environment), { GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE = file.audience,
+    GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE = file.subject_token_type, GOOGLE_EXTERNAL_ACCOUNT_INTERACTIVE = "0",
+    GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL = email, GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE = asked.output_file })
+  local started, ran = pcall(process.run, { cmd = cmd, deadline = last, env = env, max_output = LIMIT })
+  if not started then
+    if errors.is(ran, "script") then refuse(ran.message) end
+    error(ran, 0)
+  end
   if ran.code ~= 0 then refuse(("%s exited with %d"):format(cmd[1], ran.code)) end
   return read_said(ran.stdout)
 end

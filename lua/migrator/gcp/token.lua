@@ -12,6 +12,19 @@ local MARGIN = 225 -- seconds before its end that a token counts as old: what it
 ---@field note? fun(text: string)
 ---@field hide fun(secret: string?) hides it in all that is printed from now on
 
+---Can it be sent? A line end in it would begin another header.
+---@param value any
+---@return boolean
+function M.is_usable(value) return type(value) == "string" and value ~= "" and not value:find("[%s%c]") end
+
+---Raises what an answer is that should have held a token, and has none.
+---@param what string
+function M.refuse_answer(what)
+  errors.raise("http", { message = what .. ": the answer has no usable token", reason = "bad_answer",
+    hint = "it is not what the service says: is something in between (a proxy, the sign-in page of a network), or the "
+      .. "endpoint another one's?" })
+end
+
 local Source = {}
 Source.__index = Source
 Source.__name = "migrator.GcpSource"

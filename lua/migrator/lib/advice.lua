@@ -10,6 +10,15 @@ local RETRY_LOCK = "run again at a quieter time, or wait longer with --lock-time
 
 local function contains(err, text) return err.message:find(text, 1, true) ~= nil end
 
+local UNSAFE = "scripts have `fs`, `process` and `env`; --unsafe before the file gives `io`, `os` and `debug` as well"
+
+local function misses_unsafe(err)
+  for _, what in ipairs { "global 'io'", "global 'debug'", "field 'execute'", "field 'getenv'" } do
+    if err.message:find(("a nil value (%s)"):format(what), 1, true) then return true end
+  end
+  return false
+end
+
 local READY = {
   ["55P03"] = RETRY_LOCK,
   ["40P01"] = "run again: the other session has had its turn by now; at a quieter time it is less likely",
@@ -107,7 +116,7 @@ function M.find(err)
   if not errors.is(err) then return nil end
   if err.hint and err.hint ~= "" then return err.hint end
   local state = rawget(err, "sqlstate")
-  if not state then return nil end
+  if not state then return err.code == "script" and misses_unsafe(err) and UNSAFE or nil end
   local advice = M.custom[state] or READY[state]
   if type(advice) == "function" then
     local ok, said = pcall(advice, err) -- a faulty piece of advice must not hide the error it is about

@@ -66,20 +66,23 @@ end
 local RETRY = { ["57P03"] = true, ["53300"] = true }
 local REFUSED = {
   ["57P03"] = "the server is starting up or shutting down",
-  ["08P01"] = "a pooler is in between: connect to the server itself (a session pooler may pass with "
-    .. "ignore_startup_parameters = options)",
+  ["08P01"] = "a pooler is in between: connect to the server itself",
 }
+local NO_OPTIONS = "a pooler is in between that takes no settings: connect to the server itself (one in session mode "
+  .. "may pass with ignore_startup_parameters = options)"
 
 ---Adds to a failed connection's error what to do, and whether waiting can help.
 ---@param err migrator.Error
 ---@param words table<string, string> what libpq was told
 ---@return migrator.Error err
 function M.advise(err, words)
-  if err.sqlstate then
+  if err.message:find("unsupported startup parameter", 1, true) then
+    err.code, err.hint = "config", NO_OPTIONS -- another try would meet the same
+  elseif err.sqlstate then
     err.hint = err.hint or REFUSED[err.sqlstate] or advice.find(err)
     err.retry = RETRY[err.sqlstate]
   else
-    err.retry = not err.message:find("unsupported startup parameter", 1, true) or nil
+    err.retry = true
     err.hint = M.find(err.message) or err.hint or advice.find_tls(err, words)
   end
   return err

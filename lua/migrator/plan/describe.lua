@@ -37,13 +37,17 @@ local function describe_migration(item, totals, segment)
     table.insert(totals.seen, { file = entry.path, line = shown.line, kind = kind, node = node, segment = segment,
       allow = allow, shown = shown })
   end
+  local done = item.done or 0
   for i, statement in ipairs(item.statements) do
-    out.statements[i] = describe_statement(entry, statement, see)
-    totals.destructive = totals.destructive + #out.statements[i].destructive
+    local shown = i > done and describe_statement(entry, statement, see)
+      or { file = entry.path, line = statement.line, text = statement.text, done = true, destructive = array {},
+        locks = array {} }
+    out.statements[i] = shown
+    totals.destructive = totals.destructive + #shown.destructive
   end
   out.destructive = array(watcher.finish())
   out.headers = item.headers and #item.headers.words > 0 and array(item.headers.words) or nil
-  totals.statements = totals.statements + #out.statements
+  totals.statements = totals.statements + #out.statements - done
   totals.destructive = totals.destructive + #out.destructive
   return out
 end

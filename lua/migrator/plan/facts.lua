@@ -77,7 +77,8 @@ local function has_tables(session)
     and n.nspname not in ('information_schema', 'migrator', $1))]], session.tracking.schema)
 end
 
-local function find_baseline(found, session)
+---A file that stopped part way made those tables itself.
+local function find_baseline(found, session, part_way)
   local first
   for _, item in ipairs(found.items) do
     if item.state == "pending" then
@@ -85,7 +86,8 @@ local function find_baseline(found, session)
       break
     end
   end
-  if not first or (#session.rows > 0 and #found.missing == 0) or not has_tables(session) then return nil end
+  if not first or part_way[first.tag] or (#session.rows > 0 and #found.missing == 0) then return nil end
+  if not has_tables(session) then return nil end
   if is_commented_out(first) then return first, { "all that is in its comment" } end
   local wanted = created_tables(first)
   if #wanted == 0 then return nil end
@@ -135,12 +137,12 @@ function M.gather(found, session)
   for _, item in ipairs(found.items) do
     if item.state == "edited" then facts.cosmetic[item.entry] = cosmetic(item.entry, item.row) end
   end
-  facts.baseline, facts.existing = find_baseline(found, session)
+  facts.part_way = session.state.has_progress and progress.list(session.conn, session.tracking.name) or {}
+  facts.baseline, facts.existing = find_baseline(found, session, facts.part_way)
   facts.server_version = session.conn:info().version_number
   if found.counts.pending + found.counts.stranded > 0 then
     facts.lock_table = capacity.table_of(session.state, facts.server_version)
   end
-  facts.part_way = session.state.has_progress and progress.list(session.conn, session.tracking.name) or {}
   facts.committing = committing_procedures(session)
   facts.partitioned = partitioned_relations(session)
   return facts

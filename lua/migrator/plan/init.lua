@@ -79,7 +79,7 @@ function M.build(journal, rows, policy, gather, keep)
   plan.problems, plan.findings = problems.find(plan, policy, facts)
   plan.segments = #pending > 0 and #plan.problems == 0 and segments.build(pending, policy.tx,
     { keep = keep, committing = facts.committing, partitioned = facts.partitioned, lock_table = facts.lock_table,
-    server_version = facts.server_version }) or {}
+    part_way = facts.part_way, server_version = facts.server_version }) or {}
   add_part_way(plan, facts.part_way or {})
   add_segment_findings(plan, facts.lock_table)
   return plan

@@ -2,7 +2,7 @@
 ---say yes for a reason further inside the statement, the text is looked at too.
 local M = {}
 
----@alias migrator.Kind "plain"|"control"|"rollback"|"outside"|"copy"
+---@alias migrator.Kind "plain"|"control"|"rollback"|"outside"|"copy"|"copy_out"
 
 local CONTROL = { BEGIN = true, START = true, COMMIT = true, END = true, SAVEPOINT = true, RELEASE = true }
 local OUTSIDE = {
@@ -222,8 +222,20 @@ function M.of(statement, procedures, partitioned)
   end
   if first == "PREPARE" and words:find("^PREPARE TRANSACTION") then return "rollback" end
   if CONTROL[first] then return "control" end
-  if first == "COPY" and M.skeleton(statement.text):find("%f[%a]FROM STDIN%f[%A]") then return "copy" end
+  if first == "COPY" then
+    local skeleton = M.skeleton(statement.text)
+    if skeleton:find("%f[%a]FROM STDIN%f[%A]") then return "copy" end
+    if skeleton:find("%f[%a]TO STDOUT%f[%A]") then return "copy_out" end
+  end
   return "plain"
+end
+
+---What a message calls a statement.
+---@return string
+function M.title(statement)
+  if statement.kind == "copy" then return "COPY FROM STDIN" end
+  if statement.kind == "copy_out" then return "COPY TO STDOUT" end
+  return statement.words:match("^%S+") or "this"
 end
 
 ---Sets `kind` on each statement.

@@ -104,11 +104,10 @@ function Script:statements(segment)
   local item = segment.items[1]
   local open = false
   self:put("-- statement by statement: %s", segment.reason or "")
-  if not self.tracked then
-    self:put("BEGIN;")
-    self:create()
-    self:put("COMMIT;")
-  end
+  self:put("BEGIN;")
+  self:create()
+  self:guard()
+  self:put("COMMIT;")
   self:put("\n-- %s", item.entry.path)
   self:enter(item, "")
   for _, statement in ipairs(item.statements) do

@@ -21,20 +21,21 @@ local M = {}
 ---@field headers migrator.Headers
 ---@field kinds? migrator.Kind[] of its statements, when it stands alone
 ---@field late? integer line of a header below the first statement
+---@field done? integer its first statements, which an earlier run has done
 
 local REFUSED = {
   rollback = { "%s would undo the migrations before it and lose their tracking rows",
     "take the ROLLBACK out: a failing run is rolled back as a whole" },
   copy = { "%s reads rows that psql would send; a migration has nobody to send them",
     "write INSERT statements, or load the data with a seed" },
+  copy_out = { "%s gives rows to psql; a migration has nobody to take them", "take it out, or write into a table" },
 }
 
 local function refuse(entry, statement, kind, source)
-  local what = kind == "copy" and "COPY FROM STDIN" or statement.words:match("^%S+")
   local line, column = statements.locate(source, statement, 1)
-  errors.raise("parse", { message = REFUSED[kind][1]:format(what), hint = REFUSED[kind][2], file = entry.path,
-    line = line,
-    column = column, snippet = statements.line_at(source, line), migration = entry.tag })
+  errors.raise("parse", { message = REFUSED[kind][1]:format(kinds.title(statement)), hint = REFUSED[kind][2],
+    file = entry.path, line = line, column = column, snippet = statements.line_at(source, line),
+    migration = entry.tag })
 end
 
 local function why_outside(statement)
@@ -158,6 +159,8 @@ function Builder:take(entry, tx, known)
   local list, reason, head = look(entry, known)
   local item = { entry = entry, count = #list, statements = self.facts.keep and list or nil, headers = head,
     late = headers.find_late(list) }
+  local done = self.facts.part_way and self.facts.part_way[entry.tag]
+  if done then item.done, reason = done, reason or entry.path .. " stopped part way" end
   if tx == "file" then self:close("one transaction for each file") end
   if reason or tx == "none" then
     item.kinds = kinds_of(list)
@@ -189,6 +192,7 @@ local function knowledge(names) return setmetatable({}, { __index = names }) end
 ---@field committing? table<string, boolean> procedures known to end transactions, by name
 ---@field partitioned? table<string, boolean> partitioned tables and indexes, by name
 ---@field lock_table? migrator.LockTable
+---@field part_way? table<string, integer> statements that are done, by tag: what was begun goes on as it was begun
 
 ---@param entries migrator.Entry[] in the order to apply
 ---@param tx "all"|"file"|"none"

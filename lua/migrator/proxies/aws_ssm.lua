@@ -1,5 +1,7 @@
 ---AWS Systems Manager: a port of this machine carried through a managed instance to where that can reach. It listens on
 ---127.0.0.1 only; `aws` starts session-manager-plugin, which must be installed.
+local errors = require "migrator.error"
+
 local M = {
   name = "aws_ssm", programs = { "aws" }, pipe = true,
   options = { instance = "string!", target = "string", region = "string", profile = "string" },
@@ -30,7 +32,11 @@ M.causes = {
 local function json_text(text) return '"' .. text:gsub('[\\"]', "\\%0") .. '"' end
 
 function M.command(o)
-  local host, port = o.target:match("^(.*):(%d+)$")
+  local host, port = o.target:match("^([^/]+):(%d+)$")
+  if not host then
+    errors.raise("config", { message = ("steps.proxy: aws_ssm leads to HOST:PORT, not to %s"):format(o.target),
+      hint = "give target = \"HOST:PORT\"" })
+  end
   local cmd = { o.program, "ssm", "start-session", "--target", o.instance, "--document-name", DOCUMENT, "--parameters",
     ('{"host":[%s],"portNumber":["%s"],"localPortNumber":["%d"]}'):format(json_text(host), port, o.port) }
   local function add(flag, value) if value then cmd[#cmd + 1], cmd[#cmd + 2] = flag, value end end

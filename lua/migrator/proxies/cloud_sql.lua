@@ -57,7 +57,7 @@ function M.examine(o)
   local major, version = M.version_of(ran.stdout)
   if not major then
     errors.raise("proxy", { message = ("%s is not cloud-sql-proxy: it does not tell its version"):format(o.program),
-      detail = ran.stdout:sub(1, 200) })
+      detail = ran.stdout:sub(1, 200), hint = "name the path of the program: `program`" })
   end
   o.major, o.version = major, version
   return major

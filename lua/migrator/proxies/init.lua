@@ -55,6 +55,9 @@ function M.check(preset, o)
       errors.raise("config", { message = ("steps.proxy: %s = %q would be taken for an option"):format(name, o[name]) })
     end
   end
+  if o.target and not o.target:find("^/") and not o.target:find("^.+:%d+$") then
+    errors.raise("config", { message = ("steps.proxy: target = %q is not HOST:PORT"):format(o.target) })
+  end
   if preset.port_needed and not o.port then
     errors.raise("config", {
       message = ("steps.proxy: preset %s needs `port`, the one it is configured for"):format(preset.name) })

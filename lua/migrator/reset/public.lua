@@ -12,7 +12,7 @@ left join pg_catalog.pg_roles r on r.oid = a.grantee where n.nspname = 'public']
 
 -- What later tables of a role are granted by itself, in public alone. They go with the schema.
 local DEFAULTS = [[
-select quote_ident(d.defaclrole::regrole::text) as role, pg_catalog.pg_has_role(d.defaclrole, 'usage') as ours,
+select d.defaclrole::regrole::text as role, pg_catalog.pg_has_role(d.defaclrole, 'usage') as ours,
   case d.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions' when 'T' then 'types'
     end as kind, a.privilege_type as privilege, a.is_grantable as grantable,
   case when a.grantee = 0 then 'public' else quote_ident(r.rolname) end as grantee

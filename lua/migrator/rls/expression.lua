@@ -54,7 +54,7 @@ function M.is_open(text) return text:match("^%(*true%)*$") ~= nil end
 function M.mentions(text, column)
   local pattern = column:gsub("%p", "%%%0")
   local bare = text:gsub("'[^']*'", "''")
-  return bare:find("%f[%w_]" .. pattern .. "%f[^%w_]") ~= nil
+  return bare:find("%f[%w_\128-\255]" .. pattern .. "%f[^%w_\128-\255]") ~= nil
 end
 
 return M

@@ -60,7 +60,10 @@ end
 local function text_of(json)
   local payload = type(json) == "table" and type(json.payload) == "table" and json.payload or {}
   local bytes = type(payload.data) == "string" and base64.decode(payload.data)
-  if not bytes then refuse("the answer has no payload", nil, "bad_answer") end
+  if not bytes then
+    errors.raise("http", { message = "cannot read the secret: the answer has no payload", reason = "bad_answer",
+      hint = "it is not what Secret Manager says: is something in between (a proxy, the sign-in page of a network)?" })
+  end
   -- Versions that are older than the checksum have none.
   local wanted = payload.dataCrc32c ~= nil and math.tointeger(tonumber(payload.dataCrc32c)) or nil
   if payload.dataCrc32c ~= nil and wanted ~= crc32c(bytes) then

@@ -21,6 +21,7 @@ local REFUSED = {
   rollback = "a tier is one transaction: %s would end it",
   outside = "%s cannot run in a transaction, and a tier is one",
   copy = "%s reads rows that psql would send: use a .csv file, or seed.copy",
+  copy_out = "%s gives rows to psql, and nobody is there to take them",
 }
 
 local function is_savepoint(statement)
@@ -39,7 +40,7 @@ end
 ---@return string|nil message, string|nil hint
 function M.find_refusal(statement)
   statement.kind = kinds.of(statement)
-  local what = statement.kind == "copy" and "COPY FROM STDIN" or statement.words:match("^%S+") or "this"
+  local what = kinds.title(statement)
   if REFUSED[statement.kind] and not is_savepoint(statement) then return REFUSED[statement.kind]:format(what) end
   if what == "TRUNCATE" then
     return "a tier empties only what it declares", "list the tables in `truncates` of the tier's declaration"

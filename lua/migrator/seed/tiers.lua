@@ -178,7 +178,11 @@ function M.select(config, asked)
   local names, wanted = presets_of.choose(presets, asked, names_of(all), config.seeds), nil
   local environment = gate.environment(config)
   local selection = { environment = environment, tiers = {}, skipped = {} }
+  if names and #names == 0 then
+    fail(nil, "the list of tiers is empty", "leave it out for all that the environment allows")
+  end
   for _, name in ipairs(names or {}) do
+    if type(name) ~= "string" then fail(nil, "tiers: a list of names is wanted, one is a " .. type(name)) end
     wanted = wanted or {}
     wanted[name] = true
     local known = false

@@ -26,4 +26,8 @@ end
 ---@param text string
 function M.write(path, text) fs.write(path, mask.apply(text)) end
 
+---@param path string
+---@param value table
+function M.write_json(path, value) fs.write(path, require("migrator.sink").encode_masked(value) .. "\n") end
+
 return M

@@ -31,12 +31,15 @@ function M.new(config)
   return self
 end
 
-function Sink:write(stream, text)
+---@param stream "stdout"|"stderr"
+---@param text string
+---@param masked? boolean it has been through the mask
+function Sink:write(stream, text, masked)
   if stream == "stderr" and self.progress_shown then
     host.write("stderr", "\r\27[K")
     self.progress_shown = false
   end
-  if not host.write(stream, mask.apply(text)) and stream == "stdout" then self.broken = true end
+  if not host.write(stream, masked and text or mask.apply(text)) and stream == "stdout" then self.broken = true end
 end
 
 ---@param stream "stdout"|"stderr"
@@ -53,7 +56,7 @@ end
 
 -- The runner looks for `##[` anywhere in a line; in JSON there is another way to write it.
 local function write_json(self, stream, value)
-  self:write(stream, mask.apply(M.encode(value)):gsub("##%[", "#\\u0023[") .. "\n")
+  self:write(stream, M.encode_masked(value):gsub("##%[", "#\\u0023[") .. "\n", true)
 end
 
 ---A line of the result; none with --json or --quiet.
@@ -74,12 +77,12 @@ local UNFINISHED = { error = { code = "internal", message = "the run did not com
 function Sink:begin_report(path)
   local file = require "migrator.sink.file"
   file.check(path, "--report")
-  file.write(path, M.encode(UNFINISHED) .. "\n")
+  file.write_json(path, UNFINISHED)
   self.report = path
 end
 
 local function keep_report(self, value)
-  local ok, err = pcall(require("migrator.sink.file").write, self.report, M.encode(value) .. "\n")
+  local ok, err = pcall(require("migrator.sink.file").write_json, self.report, value)
   if ok then return end
   if not (value.failed or value.error) then error(err, 0) end
   self:diagnostic("warning", "--report: " .. tostring(err))
@@ -157,27 +160,36 @@ local encode_value
 -- cjson writes a slash as `\/`. Escapes are taken in pairs, so that the backslash of `\\` is never half of another one.
 local function encode_string(text) return (cjson.encode(text):gsub("\\(.)", { ["/"] = "/" })) end
 
-local function encode_table(value)
+local function encode_table(value, clean)
   local out = {}
   if getmetatable(value) == ARRAY or #value > 0 then
-    for i, item in ipairs(value) do out[i] = encode_value(item) end
+    for i, item in ipairs(value) do out[i] = encode_value(item, clean) end
     return "[" .. table.concat(out, ",") .. "]"
   end
   local keys = {}
   for key in pairs(value) do keys[#keys + 1] = key end
   table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
-  for i, key in ipairs(keys) do out[i] = encode_string(tostring(key)) .. ":" .. encode_value(value[key]) end
+  for i, key in ipairs(keys) do
+    out[i] = encode_string(clean(tostring(key))) .. ":" .. encode_value(value[key], clean)
+  end
   return "{" .. table.concat(out, ",") .. "}"
 end
 
-function encode_value(value)
-  if type(value) == "table" then return encode_table(value) end
+function encode_value(value, clean)
+  if type(value) == "table" then return encode_table(value, clean) end
   if math.type(value) == "integer" then return ("%d"):format(value) end
-  if type(value) == "string" then return encode_string(utf8.len(value) and value or value:gsub("[\128-\255]", "?")) end
-  return cjson.encode(value)
+  if type(value) ~= "string" then return cjson.encode(value) end
+  value = clean(value)
+  return encode_string(utf8.len(value) and value or value:gsub("[\128-\255]", "?"))
 end
 
+local function as_it_is(text) return text end
+
 ---JSON with sorted keys and whole 64-bit integers.
-M.encode = function(value) return encode_value(value) end
+function M.encode(value) return encode_value(value, as_it_is) end
+
+---The same without secrets. Those are texts: what looks like one in a number (a password of digits) is none, and stars
+---there would be no JSON.
+function M.encode_masked(value) return encode_value(value, mask.apply) end
 
 return M

@@ -22,6 +22,6 @@ function M.document(ctx, run)
   return out
 end
 
-function M.write(ctx, path, run) file.write(path, sink.encode(M.document(ctx, run)) .. "\n") end
+function M.write(ctx, path, run) file.write_json(path, M.document(ctx, run)) end
 
 return M

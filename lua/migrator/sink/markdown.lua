@@ -27,7 +27,8 @@ end
 ---@param text any
 ---@return string
 function M.escape(text)
-  return (plain(text):gsub("[&<>$@]", ENTITIES):gsub("[\\`*_%[%]#!|~]", "\\%0"):gsub("::+", function(colons)
+  return (plain(text):gsub("[&<>$@\\`*_%[%]#!|~]", function(c) return ENTITIES[c] or "\\" .. c end):gsub("::+",
+  function(colons)
     return ("&#58;"):rep(#colons)
   end):gsub("([tT][pP][sS]?):/", "%1&#58;/"))
 end

@@ -8,13 +8,13 @@ local http = require "migrator.core.http"
 local options = require "migrator.steps.options"
 
 local KNOWN = { url = "string!", status = "number table", body = "string function", timeout = "duration",
-  every = "duration", headers = "table", name = "string", method = "string" }
+  every = "pause", headers = "table", name = "string", method = "string" }
 local LONGEST = 10 -- seconds for one answer
 local SHOWN = 200 -- bytes of a body in a message
 local HEALTHY = { ok = true, healthy = true, pass = true, up = true, green = true, alive = true, ready = true,
   serving = true, success = true }
 
-local function show(url) return (url:gsub("^(%a+://)[^/@]*@", "%1"):gsub("[?#].*", "")) end
+local function show(url) return (url:gsub("^(%a+://)[^/?#]*@", "%1"):gsub("[?#].*", "")) end
 
 local function shorten(body)
   local text = body:gsub("%s+", " ")
@@ -24,13 +24,19 @@ local function shorten(body)
   return text:sub(1, stop) .. "…"
 end
 
----What a JSON body says of itself; whatever is not JSON, or says nothing, has only its status.
+-- A service may say it in one word, as text: such a word is believed when it is bad.
+local UNWELL = { degraded = true, unhealthy = true, down = true, fail = true, failed = true, failing = true,
+  error = true, critical = true, unavailable = true }
+local SAYS = { status = true, health = true, state = true }
+
+---What a body says of itself; whatever is neither JSON nor such a word, or says nothing, has only its status.
 local function find_complaint(body)
+  body = body:gsub("^\239\187\191", "")
+  local word = body:match '^%s*"?(%a+)"?%s*$'
+  if word and UNWELL[word:lower()] then return "it says " .. word end
   local ok, value = pcall(cjson.decode, body)
-  if not ok or type(value) ~= "table" then return nil end
-  for _, key in ipairs { "status", "health", "state" } do
-    local said = value[key]
-    if said == false or (type(said) == "string" and not HEALTHY[said:lower()]) then
+  for key, said in pairs(ok and type(value) == "table" and value or {}) do
+    if SAYS[tostring(key):lower()] and (said == false or type(said) == "string" and not HEALTHY[said:lower()]) then
       return ("its %s is %s"):format(key, tostring(said))
     end
   end

@@ -9,6 +9,7 @@ local failure = require "migrator.sink.failure"
 local identity = require "migrator.identity"
 local options = require "migrator.steps.options"
 local report = require "migrator.report"
+local server = require "migrator.server"
 local text = require "migrator.sink.text"
 
 local KNOWN = { dir = "string", lock_timeout = "duration", statement_timeout = "duration", tx = "string",
@@ -45,9 +46,11 @@ local function take_policies(opts)
   return out
 end
 
----Says where we are, and refuses what is not the expected database, before anything else is done there.
-local function look(ctx, expected)
+---Says where we are, and refuses what is not the expected database, before anything else is done there. The session of
+---steps.wait was opened before our limits were known.
+local function look(ctx, expected, opts)
   return function(session)
+    if session.conn == ctx.conn then server.limit(session.conn, opts) end
     local found = identity.of(session)
     ctx.results.identity = found
     ctx.emit("note", { message = identity.describe(found) })
@@ -68,13 +71,17 @@ return function(given)
     run = function(ctx)
       local config = ctx:config_for(opts)
       local emit = text.subscribe(ctx.sink, clock.now)
-      policies.look = look(ctx, expected)
+      policies.look = look(ctx, expected, opts)
       ctx.results.gate = nil -- what was found before is not what this leaves
       local result = engine.migrate(config, emit, { deadline = ctx.deadline, conn = ctx.conn, policy = policies,
         after = audit.after_migrate(config, { emit = emit, deadline = ctx.deadline, run = ctx.audit_run }) })
       ctx.results.migrate, ctx.migrate_config = result, config
       ctx.results.document = report.migrate(result, failure.document)
       if result.error then error(result.error, 0) end
+      if ctx.conn and ctx.conn:status() == "closed" then -- it was lost, and the run went on with another
+        ctx.conn = engine.connect(ctx:config_for(), ctx.deadline)
+        ctx:give("conn", ctx.conn)
+      end
       local applied, changes = #result.outcome.applied, ctx:find("changes")
       ctx:give("migrated", applied)
       if expect_changes and applied == 0 then

@@ -7,7 +7,8 @@ local M = {}
 
 ---@param step string
 ---@param given table
----@param known table<string, string> name -> types, "duration", "port", or "any"; a `!` behind it: required
+---@param known table<string, string> name -> types, "duration", "pause" (one above 0), "port", or "any"; a `!` behind it:
+---  required
 ---@return table
 function M.check(step, given, known)
   local out, names = {}, {}
@@ -22,9 +23,9 @@ function M.check(step, given, known)
         hint = suggest.hint(tostring(name), names) })
     end
     wants = wants:gsub("!", "")
-    if wants == "duration" then
+    if wants == "duration" or wants == "pause" then
       local ok, seconds = pcall(duration.parse, value)
-      if not ok then
+      if not ok or wants == "pause" and seconds <= 0 then
         errors.raise("script", { message = ("steps.%s: %s wants a time such as \"5s\", got %s"):format(step, name,
           tostring(value)), step = step })
       end

@@ -9,9 +9,9 @@ local lazy = require "migrator.lib.lazy"
 local options = require "migrator.steps.options"
 local proxies = lazy.require "migrator.proxies"
 local proxy = require "migrator.proxy"
-local secrets = lazy.require "migrator.secrets"
 local setup = lazy.require "migrator.proxies.setup"
 local url = require "migrator.lib.url"
+local ways_in = require "migrator.lib.ways_in"
 
 local KNOWN = { port = "port", host = "string", log = "string", env = "table", ready = "table", grace = "duration",
   name = "string", sslmode = "string", allow = "table" }
@@ -78,7 +78,7 @@ local function run(ctx, opts)
   for _, notice in ipairs(info.notices) do ctx.emit("note", { message = notice }) end
   local has_token = o.token or opts.known and not opts.known.options.token
   ctx.proxy = proxy.start { name = what.name, cmd = what.cmd, log = opts.log,
-    env = join(secrets.withheld(ctx.config.environment, has_token), what.env),
+    env = join(ways_in.withheld(ctx.config.environment, has_token), what.env),
     ready = what.ready, causes = what.causes, grace = opts.grace, ports = { what.port }, user = what.user }
   ctx:give("proxy", ctx.proxy)
   ctx:give("dsn", dsn)

@@ -4,7 +4,6 @@ local lazy = require "migrator.lib.lazy"
 local file = lazy.require "migrator.sink.file"
 local report = lazy.require "migrator.report"
 
-local PRINT = { text = "migrator.sink.summary", github = "migrator.sink.github" }
 local WRITE = { json = { "migrator.sink.json", "report.json" }, junit = { "migrator.sink.junit", "junit.xml" },
   gitlab = { "migrator.sink.gitlab", "gl-code-quality-report.json" } }
 
@@ -16,7 +15,11 @@ end
 local function take(name)
   local kind, colon, path = tostring(name):match("^(%a+)(:?)(.*)$")
   if kind == "terminal" then kind = "text" end
-  if PRINT[kind or ""] and colon == "" and path == "" then return { print = require(PRINT[kind]) } end
+  if colon == "" and path == "" then
+    if kind == "text" then return { print = require "migrator.sink.summary" } end
+    local github = kind == "github" and require "migrator.sink.github"
+    if github then return { print = github.print, finish = github.print_outputs } end
+  end
   if not WRITE[kind or ""] or colon == "" and path ~= "" then
     refuse(("no report called %q"):format(tostring(name)))
   end
@@ -24,13 +27,20 @@ local function take(name)
   return { print = require(module).write, path = path ~= "" and path or default }
 end
 
----One that fails does not keep the others from being written.
+---One that fails does not keep the others from being written. What a deploy decides by comes last: the run has failed
+---when any of them has.
 local function print_all(ctx, wanted)
   local run, first = report.run(ctx), nil
+  local function try(print, path)
+    local ok, err = pcall(print, ctx, path, run)
+    if ok then return end
+    first = first or err
+    ctx.error = ctx.error or errors.wrap(err, "script")
+    if errors.is(err, "interrupted") then error(err, 0) end
+  end
+  for _, item in ipairs(wanted) do try(item.print, item.path) end
   for _, item in ipairs(wanted) do
-    local ok, err = pcall(item.print, ctx, item.path, run)
-    if not ok and errors.is(err, "interrupted") then error(err, 0) end
-    if not ok then first = first or err end
+    if item.finish then try(item.finish) end
   end
   if first then error(first, 0) end
 end

@@ -6,9 +6,14 @@ local secrets = require "migrator.secrets"
 local url = require "migrator.lib.url"
 
 local KNOWN = { name = "string!", from = "string!" }
+local LONGEST = 10000 -- bytes: PostgreSQL takes no longer startup packet
 
 -- A URL is one line: what else is in it was pasted along, and would become part of a name or of the last parameter.
 local function check_url(name, value)
+  if #value > LONGEST then
+    errors.raise("config", { message = ("%s is %d bytes long, more than a server takes"):format(name, #value),
+      hint = "is it the secret that was meant?" })
+  end
   if value:find("^%s") or value:find("%s$") or value:find("%c") then
     errors.raise("config", { message = name .. " has blanks around it or control characters in it",
       hint = "store it again, as one line without quotes: printf %s \"$URL\" | …" })

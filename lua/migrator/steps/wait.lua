@@ -12,7 +12,7 @@ local readiness = require "migrator.readiness"
 local url = require "migrator.lib.url"
 
 local KNOWN = { proxy = "table", database = "table" }
-local BUDGET = { every = "duration", timeout = "duration" }
+local BUDGET = { every = "pause", timeout = "duration" }
 
 local FIRST_PAUSE = 0.05 -- what was only just started is there in a moment; `every` is for what takes longer
 
@@ -57,8 +57,11 @@ local function wait_database(ctx, limits)
     local ok, result = pcall(function()
       if ctx.proxy then readiness.look(ctx:need "dsn") end
       local conn = engine.connect(ctx:config_for(), deadline)
-      conn:set_deadline(deadline)
-      conn:value("select 1")
+      local answers, why = pcall(conn.value, conn, "select 1")
+      if not answers then
+        conn:close()
+        error(why, 0)
+      end
       conn:set_deadline(ctx.deadline)
       return conn
     end)

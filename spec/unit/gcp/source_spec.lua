@@ -235,6 +235,14 @@ describe("gcp token", function()
   end)
 end)
 
+describe("web.split", function()
+  it("knows of an address without a host that it is none", function()
+    assert.is_nil(web.split "http://:8200")
+    assert.is_nil(web.split "https://user@host/")
+    assert.same({ "http", "[::1]", true }, { web.split "http://[::1]:80/x" })
+  end)
+end)
+
 describe("web.send", function()
   local server
   setup(function() server = cloud.small() end)

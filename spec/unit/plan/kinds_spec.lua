@@ -73,7 +73,8 @@ describe("plan.kinds.of", function()
 
   it("knows COPY that wants rows, and no other", function()
     check("copy", { "COPY t FROM STDIN", "copy t (a, b) from stdin with (format csv)", "copy t from\n  stdin" })
-    check("plain", { "copy t from '/tmp/stdin'", "copy t to stdout", "copy (select 'from stdin') to '/x'",
+    check("copy_out", { "copy t to stdout", "COPY (select 1) TO STDOUT (format csv)" })
+    check("plain", { "copy t from '/tmp/stdin'", "copy (select 'from stdin') to '/x'",
       "copy t from program 'cat' -- from stdin" })
   end)
 

@@ -97,6 +97,11 @@ describe("seed.tiers.select", function()
     assert.equal('did you mean "people"?', refusal(files, {}, { "peple" }).hint)
   end)
 
+  it("takes no empty list for all, and no other thing than a name", function()
+    assert.matches("list of tiers is empty", refusal({ ["a.lua"] = tier(1) }, nil, {}).message, 1, true)
+    assert.matches("one is a table", refusal({ ["a.lua"] = tier(1) }, nil, { {} }).message, 1, true)
+  end)
+
   it("truncates on local hosts and on those named only (R85)", function()
     for _, url in ipairs { "postgres://localhost/x", "postgres://127.0.0.1/x", "postgres:///x?host=/tmp",
       "postgres://[::1]/x" } do

@@ -231,6 +231,17 @@ print(json.dumps(out))]] }
   end)
 end)
 
+describe("sink.encode_masked", function()
+  it("R131 hides in texts and names, and leaves JSON what it is", function()
+    finally(mask.clear)
+    for _, secret in ipairs { "170000", "true", 'a"b\\c\n' } do mask.add(secret) end
+    local text = require("migrator.sink").encode_masked { when = 1700001700001, ok = true,
+      ["is 170000"] = 'x a"b\\c\n y 170000' }
+    local value = require("cjson").decode(text)
+    assert.same({ 1700001700001, true, "x *** y ***" }, { math.tointeger(value.when), value.ok, value["is ***"] })
+  end)
+end)
+
 describe("sink.gitlab", function()
   local LEVELS = { info = true, minor = true, major = true, critical = true, blocker = true }
 
