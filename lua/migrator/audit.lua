@@ -2,6 +2,7 @@
 ---nothing. The run itself never depends on it: what cannot be written is a warning.
 local cjson = require "cjson"
 local clock = require "migrator.core.clock"
+local cut = require("migrator.lib.text").cut
 local db = require "migrator.db"
 local errors = require "migrator.error"
 local fs = require "migrator.core.fs"
@@ -99,13 +100,6 @@ local function clean(text, ascii)
   return text
 end
 
-local function shorten(text)
-  if #text <= LONGEST then return text end
-  local last = LONGEST
-  while last > 0 and text:find("^[\128-\191]", last + 1) do last = last - 1 end
-  return text:sub(1, last) .. "..."
-end
-
 local function encode(items, ascii)
   local out = {}
   for i, item in ipairs(items) do out[i] = { kind = item.kind, name = clean(item.name, ascii), ms = item.ms } end
@@ -139,7 +133,7 @@ function Trail:insert(conn, facts, ascii)
     if conn:status() == "transaction" then create() else conn:transaction(create) end
   end
   local environment, failed = self.config.environment, facts.error ~= nil
-  local function text(value) return value and shorten(clean(value, ascii)) or "" end
+  local function text(value) return value and cut(clean(value, ascii), LONGEST, "...") or "" end
   conn:exec(INSERT, self.run, clock.now() - self.started, self.command, text(M.actor(environment)),
     text(first(environment, "GITHUB_SHA", "CI_COMMIT_SHA")), text(M.ci_url(environment)),
     self.marker or gate.environment(self.config).name,

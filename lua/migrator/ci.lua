@@ -1,5 +1,6 @@
 -- What a CI system wants said in its own way: annotations, groups, masks, outputs. Elsewhere the same calls print plain
 -- lines. Text of others (a proxy's log, a server's message) goes through `foreign`, or the runner would obey it.
+local cut = require("migrator.lib.text").cut
 local errors = require "migrator.error"
 local mask = require "migrator.lib.mask"
 
@@ -188,9 +189,7 @@ function M.summary(markdown)
   local room = SUMMARY_LIMIT - (file and file.size or 0)
   if #markdown > room then
     local note = "\n\n(cut off: the summary is limited to 1 MiB)\n"
-    local keep = math.max(0, room - #note)
-    while keep > 0 and markdown:find("^[\128-\191]", keep + 1) do keep = keep - 1 end
-    markdown = keep > 0 and markdown:sub(1, keep) .. note or ""
+    markdown = room > #note and cut(markdown, room - #note, note) or ""
   end
   if markdown ~= "" then append(path, markdown) end
 end

@@ -4,19 +4,20 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-enum { SIGNALS = sizeof signals / sizeof *signals };
+enum { SIGNALS = sizeof signals / sizeof *signals, EXPIRED = 4 };
 
 static volatile sig_atomic_t first_signal, is_pending;
 static volatile int64_t first_at;
 static void (*volatile first_hook)(void);
 static void (*volatile second_hook)(void);
 static int pipe_fds[2] = {-1, -1};
-static struct sigaction before[SIGNALS], before_pipe, before_size;
+static struct sigaction before[SIGNALS], before_pipe, before_size, before_alarm;
 static int installed;
 
 static void handle(int number) {
@@ -35,9 +36,27 @@ static void handle(int number) {
   errno = saved;
 }
 
+static void expire(int number) {
+  static const char words[] = "error: the run could not be stopped at its deadline: it ends here, nothing was undone\n";
+  (void)number;
+  if (second_hook) second_hook();
+  if (write(STDERR_FILENO, words, sizeof words - 1) < 0) { /* there is nobody to tell */
+  }
+  _exit(EXPIRED);
+}
+
+void mig_interrupt_expire_in(int ms) {
+  struct itimerval timer = {0};
+  if (ms >= 0) {
+    timer.it_value.tv_sec = ms / 1000;
+    timer.it_value.tv_usec = ms % 1000 * 1000 + 1; /* zero would be never */
+  }
+  setitimer(ITIMER_REAL, &timer, NULL);
+}
+
 int mig_interrupt_install(mig_err *err) {
   struct sigaction action = {.sa_handler = handle, .sa_flags = SA_RESTART};
-  struct sigaction ignore = {.sa_handler = SIG_IGN};
+  struct sigaction ignore = {.sa_handler = SIG_IGN}, last = {.sa_handler = expire};
   if (installed) return 0;
   if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK)) return mig_err_errno(err, "internal", errno, "pipe");
   first_signal = is_pending = 0;
@@ -49,6 +68,7 @@ int mig_interrupt_install(mig_err *err) {
   }
   sigaction(SIGPIPE, &ignore, &before_pipe);
   sigaction(SIGXFSZ, &ignore, &before_size);
+  sigaction(SIGALRM, &last, &before_alarm);
   installed = 1;
   return 0;
 }
@@ -58,6 +78,8 @@ void mig_interrupt_restore(void) {
   for (int i = 0; i < SIGNALS; i++) sigaction(signals[i], &before[i], NULL);
   sigaction(SIGPIPE, &before_pipe, NULL);
   sigaction(SIGXFSZ, &before_size, NULL);
+  mig_interrupt_expire_in(-1);
+  sigaction(SIGALRM, &before_alarm, NULL);
   close(pipe_fds[0]);
   close(pipe_fds[1]);
   pipe_fds[0] = pipe_fds[1] = -1;

@@ -18,6 +18,10 @@ int mig_interrupt_take(void);    /* pending -> taken; the signal's number */
 int mig_interrupt_seen(void);    /* the first signal's number, whatever happened to it since */
 int mig_interrupt_fd(void);      /* readable while pending, -1 before install */
 
+/* The last resort for what sees neither signals nor deadlines, such as a search that takes for ever: so many
+ * milliseconds from now the second hook runs and the process exits with 4. -1 takes that back. */
+void mig_interrupt_expire_in(int ms);
+
 /* Called from the signal handler: async-signal-safe code only. */
 void mig_interrupt_on_first(void (*hook)(void));
 void mig_interrupt_on_second(void (*hook)(void));

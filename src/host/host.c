@@ -1,6 +1,7 @@
 #include "host/host.h"
 
 #include <lauxlib.h>
+#include <limits.h>
 #include <lua-cjson.h>
 #include <lua.h>
 #include <lualib.h>
@@ -16,7 +17,12 @@
 #include "host/embed.h"
 #include "migrator.h"
 
-enum { EXIT_INTERNAL = 3, HOOK_INSTRUCTIONS = 100000, WAIT_SLACK = 250 * 1000 * 1000 /* ns */ };
+enum {
+  EXIT_INTERNAL = 3,
+  HOOK_INSTRUCTIONS = 100000,
+  WAIT_SLACK = 250 * 1000 * 1000 /* ns */,
+  EXPIRY_SLACK_MS = 15000
+};
 
 static lua_State *volatile running; /* for the signal handler, which may only set a hook */
 
@@ -50,10 +56,13 @@ static void interrupt_hook(lua_State *L, lua_Debug *where) {
   }
 }
 
-/* Waits that have a deadline of their own end first, and say better what for. */
+/* Waits that have a deadline of their own end first, and say better what for; what neither waits nor runs Lua ends
+ * last. */
 void mig_host_limit(lua_State *L, mig_deadline deadline) {
+  int left = mig_remaining_ms(deadline);
   script_deadline = deadline;
   mig_wait_limit(deadline == MIG_NEVER ? MIG_NEVER : deadline + WAIT_SLACK);
+  mig_interrupt_expire_in(left < 0 || left > INT_MAX - EXPIRY_SLACK_MS ? -1 : left + EXPIRY_SLACK_MS);
   lua_sethook(L, interrupt_hook, deadline == MIG_NEVER ? 0 : LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
 }
 

@@ -1,4 +1,6 @@
 ---Drift for people: a line for each difference, and of one that differs both texts.
+local cut = require("migrator.lib.text").cut
+
 local M = {}
 
 local COLOR = { missing = "red", extra = "yellow", differs = "cyan" }
@@ -22,13 +24,6 @@ local function narrow(expected, actual)
   return pick(one), pick(two)
 end
 
-local function cut(text)
-  if #text <= WIDEST then return text end
-  local stop = WIDEST
-  while stop > 0 and text:find("^[\128-\191]", stop + 1) do stop = stop - 1 end
-  return text:sub(1, stop) .. "…"
-end
-
 ---@param sink migrator.Sink
 ---@param drift migrator.Drift
 function M.differences(sink, drift)
@@ -39,8 +34,8 @@ function M.differences(sink, drift)
       item.kind, item.name))
     if item.what == "differs" then
       local expected, actual = narrow(item.expected, item.actual)
-      sink:line("         expected: " .. cut(expected))
-      sink:line("         database: " .. cut(actual))
+      sink:line("         expected: " .. cut(expected, WIDEST))
+      sink:line("         database: " .. cut(actual, WIDEST))
     end
   end
 end

@@ -1,6 +1,7 @@
 ---Annotations of a run: what failed at its line, and the warnings. GitHub shows ten of each kind for a step, so the
 ---tenth says how many more there are.
 local ci = require "migrator.ci"
+local cut = require("migrator.lib.text").cut
 local failure = require "migrator.sink.failure"
 local place = require "migrator.sink.place"
 
@@ -9,13 +10,6 @@ local M = {}
 local MOST = 10
 local MORE = "%d more %ss: GitHub shows no more than %d of a kind; the summary of the run lists them"
 local MESSAGE = 4096 -- bytes of one
-
-local function cut(text)
-  if #text <= MESSAGE then return text end
-  local last = MESSAGE
-  while last > 0 and text:find("^[\128-\191]", last + 1) do last = last - 1 end
-  return text:sub(1, last) .. "…"
-end
 
 ---@param run migrator.RunReport
 ---@return { level: "error"|"warning"|"notice", message: string, title?: string, file?: string, line?: integer }[]
@@ -37,7 +31,7 @@ function M.of(run)
         message = item.message .. (item.hint and "\n" .. item.hint or "") }
     end
   end
-  for _, note in ipairs(out) do note.message = cut(note.message) end
+  for _, note in ipairs(out) do note.message = cut(note.message, MESSAGE) end
   return out
 end
 

@@ -1,5 +1,6 @@
 ---The run as a page of Markdown. Names and messages are other people's texts: nothing in them is markup here.
 local advice = require "migrator.lib.advice"
+local cut = require("migrator.lib.text").cut
 local duration = require "migrator.lib.duration"
 local mask = require "migrator.lib.mask"
 
@@ -17,10 +18,7 @@ local function plain(text)
   text = mask.apply(tostring(text))
   if not utf8.len(text) then text = text:gsub("[\128-\255]", "?") end
   text = text:gsub("%c+", " "):gsub("\226\128[\170-\174]", ""):gsub("\226\129[\166-\169]", "")
-  if #text <= CELL then return text end
-  local last = CELL
-  while text:find("^[\128-\191]", last + 1) do last = last - 1 end
-  return text:sub(1, last) .. "…"
+  return cut(text, CELL)
 end
 
 ---A text as it is, whatever it has in it: no markup, no link, no HTML, no end of a cell, no workflow command.

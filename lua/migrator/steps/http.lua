@@ -2,6 +2,7 @@
 ---"degraded" is not. Asked again until it is, or until the time is over.
 local cjson = require "cjson"
 local clock = require "migrator.core.clock"
+local cut = require("migrator.lib.text").cut
 local duration = require "migrator.lib.duration"
 local errors = require "migrator.error"
 local http = require "migrator.core.http"
@@ -15,14 +16,6 @@ local HEALTHY = { ok = true, healthy = true, pass = true, up = true, green = tru
   serving = true, success = true }
 
 local function show(url) return (url:gsub("^(%a+://)[^/?#]*@", "%1"):gsub("[?#].*", "")) end
-
-local function shorten(body)
-  local text = body:gsub("%s+", " ")
-  if #text <= SHOWN then return text end
-  local stop = SHOWN
-  while stop > 0 and text:find("^[\128-\191]", stop + 1) do stop = stop - 1 end
-  return text:sub(1, stop) .. "…"
-end
 
 -- A service may say it in one word, as text: such a word is believed when it is bad.
 local UNWELL = { degraded = true, unhealthy = true, down = true, fail = true, failed = true, failing = true,
@@ -69,7 +62,7 @@ local function ask(opts, deadline)
     error(answer, 0)
   end
   local complaint = check_status(answer, opts.status) or check_body(answer, opts.body)
-  return complaint and complaint .. (answer.body ~= "" and ": " .. shorten(answer.body) or ""), true
+  return complaint and complaint .. (answer.body ~= "" and ": " .. cut(answer.body:gsub("%s+", " "), SHOWN) or ""), true
 end
 
 local function check_options(opts)
