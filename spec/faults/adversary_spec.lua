@@ -127,7 +127,7 @@ describe("a pipeline", function()
   it("refuses a secret that is longer than a server takes, before it dials", function()
     write(SECRET .. "steps.wait {}")
     check(run { DATABASE_URL = "postgresql://u@127.0.0.1:1/d?application_name=" .. ("x"):rep(20000) }, 2,
-      "more than a server takes")
+      "more than it takes")
   end)
 
   describe("R54 holds its deadline", function()

@@ -6,22 +6,25 @@ local secrets = require "migrator.secrets"
 local url = require "migrator.lib.url"
 
 local KNOWN = { name = "string!", from = "string!" }
-local LONGEST = 10000 -- bytes: PostgreSQL takes no longer startup packet
+local LONGEST = 9000 -- bytes: PostgreSQL takes a startup packet of 10,000; the password is not in it
 
 -- A URL is one line: what else is in it was pasted along, and would become part of a name or of the last parameter.
 local function check_url(name, value)
-  if #value > LONGEST then
-    errors.raise("config", { message = ("%s is %d bytes long, more than a server takes"):format(name, #value),
-      hint = "is it the secret that was meant?" })
-  end
   if value:find("^%s") or value:find("%s$") or value:find("%c") then
     errors.raise("config", { message = name .. " has blanks around it or control characters in it",
       hint = "store it again, as one line without quotes: printf %s \"$URL\" | …" })
   end
-  local ok, err = pcall(url.conninfo, value)
-  if ok then return end
-  if errors.is(err) then err.message = name .. ": " .. err.message end
-  error(err, 0)
+  local ok, words = pcall(url.conninfo, value)
+  if not ok then
+    if errors.is(words) then words.message = name .. ": " .. words.message end
+    error(words, 0)
+  end
+  local size = 0
+  for _, word in ipairs { "user", "dbname", "options", "application_name" } do size = size + #(words[word] or "") end
+  if size > LONGEST then
+    errors.raise("config", { message = ("%s says %d bytes to the server, more than it takes"):format(name, size),
+      hint = "is it the secret that was meant?" })
+  end
 end
 
 return function(given)
