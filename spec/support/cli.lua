@@ -3,6 +3,7 @@ local clock = require "migrator.core.clock"
 local fs = require "migrator.core.fs"
 local host = require "migrator.core.host"
 local process = require "migrator.core.process"
+local tmp = require "spec.support.tmp"
 
 local M = {}
 
@@ -38,8 +39,16 @@ M.environment = environment
 ---@return string
 function M.said(ran) return (ran.stderr:gsub("^info: database [^\n]*\n", "")) end
 
+---A copy of the program that every user of this machine may run, wherever the checkout is.
+function M.program_for_all()
+  local dir = tmp.dir {}
+  process.run { cmd = { "cp", M.program(), dir .. "/migrator" } }
+  process.run { cmd = { "chmod", "-R", "a+rx", dir } }
+  return dir .. "/migrator"
+end
+
 local function command(options)
-  local cmd = { M.program() }
+  local cmd = { options.user and M.program_for_all() or M.program() }
   for _, word in ipairs(options) do cmd[#cmd + 1] = word end
   return cmd
 end
