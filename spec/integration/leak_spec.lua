@@ -517,8 +517,8 @@ describe("nothing secret leaves a run", function()
       process.run { cmd = { "chmod", "-R", "a+rwX", dir } }
       local env = cli.environment { DATABASE_URL = "postgresql://app:" .. TOKEN .. "@127.0.0.1:1/d", HOME = dir }
       for name, value in pairs(more or {}) do env[name] = value end
-      local ran = process.run { cmd = { "sh", "-c", 'ulimit -c unlimited; exec "$0" s.lua', cli.program_for_all() }, cwd = dir,
-        env = env, user = "nobody", deadline = clock.deadline(30) }
+      local ran = process.run { cmd = { "sh", "-c", 'ulimit -c unlimited; exec "$0" s.lua', cli.program_for_all() },
+        cwd = dir, env = env, user = "nobody", deadline = clock.deadline(30) }
       local cores = {}
       for _, path in ipairs(files_of(dir)) do
         if path:find("/core[^/]*$") then cores[#cores + 1] = path end

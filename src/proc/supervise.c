@@ -1,9 +1,12 @@
 #include "proc/supervise.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
@@ -210,6 +213,36 @@ static int running_until(mig_proc *proc, mig_deadline deadline) {
   return 0;
 }
 
+/* Of /proc/PID/stat: behind the name, which may hold anything but comes in brackets, stand state, parent and group. */
+static int lives_in(const char *pid, pid_t group) {
+  char path[64], text[512], *behind;
+  ssize_t n;
+  int fd;
+  snprintf(path, sizeof path, "/proc/%.16s/stat", pid);
+  fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  n = read(fd, text, sizeof text - 1);
+  close(fd);
+  text[n > 0 ? n : 0] = '\0';
+  behind = strrchr(text, ')');
+  if (!behind || strlen(behind) < 4 || behind[2] == 'Z') return 0;
+  strtol(behind + 3, &behind, 10);
+  return strtol(behind, NULL, 10) == group;
+}
+
+/* Whoever has ended but was not waited for (by whom is not ours to say) does not count. */
+static int group_lives(pid_t group) {
+  DIR *dir;
+  struct dirent *entry;
+  int found = 0;
+  if (kill(-group, 0)) return 0;
+  dir = opendir("/proc");
+  if (!dir) return 1;
+  while (!found && (entry = readdir(dir))) found = entry->d_name[0] <= '9' && lives_in(entry->d_name, group);
+  closedir(dir);
+  return found;
+}
+
 int mig_proc_stop(mig_proc *proc, int grace_ms, mig_err *err) {
   mig_deadline deadline = mig_after_ms(grace_ms);
   if (proc->pid == 0 || proc->reaped) {
@@ -220,7 +253,7 @@ int mig_proc_stop(mig_proc *proc, int grace_ms, mig_err *err) {
   signal_it(proc, SIGCONT);
   if (!running_until(proc, deadline)) {
     reap(proc); /* a zombie counts as a member of its group */
-    while (proc->grouped && kill(-proc->pid, 0) == 0 && mig_remaining_ms(deadline) > 0) poll(NULL, 0, LOOK_MS);
+    while (proc->grouped && group_lives(proc->pid) && mig_remaining_ms(deadline) > 0) poll(NULL, 0, LOOK_MS);
     if (proc->grouped) kill(-proc->pid, SIGKILL);
   } else {
     signal_it(proc, SIGKILL);
