@@ -37,7 +37,8 @@ local FAULTS = {
   { "no_public_ip", 4, "the instance has no PUBLIC address", proxy = true, two = true },
   { "reject_client_cert", 4, "the instance refused the proxy's certificate", proxy = true },
   { "tls_close_early", 4, "the TLS handshake with the instance was cut off", proxy = true },
-  { "backend_down", 4, "the instance hung up", proxy = true },
+  -- Version 1 sometimes dies of it before it has said why.
+  { "backend_down", 4, "the instance hung up", proxy = true, one = "its connection test failed" },
 }
 
 describe("scripts/pipeline.lua on a cloud", function()
@@ -143,7 +144,9 @@ describe("scripts/pipeline.lua on a cloud", function()
       local missing = need(fault.two)
       if missing then return pending(missing) end
       emulator.fault(fault[1])
-      check_failed(go(), fault[2], fault[3], fault.proxy)
+      local ran = go()
+      local cause = not two and fault.one and last_error(ran):find(fault.one, 1, true) and fault.one or fault[3]
+      check_failed(ran, fault[2], cause, fault.proxy)
     end)
   end
 

@@ -47,7 +47,8 @@ local FAULTS = {
   { "no_public_ip", "the instance has no PUBLIC address", two = true },
   { "reject_client_cert", "the instance refused the proxy's certificate" },
   { "tls_close_early", "the TLS handshake with the instance was cut off" },
-  { "backend_down", "the instance hung up" },
+  -- Version 1 sometimes dies of it before it has said why.
+  { "backend_down", "the instance hung up", one = "its connection test failed" },
 }
 
 describe("steps.proxy with cloud_sql", function()
@@ -105,7 +106,9 @@ describe("steps.proxy with cloud_sql", function()
           emulator.fault(fault[1])
           local ran = go(driver)
           assert.equal(4, ran.code, ran.stderr)
-          assert.matches(fault[2], ran.stderr:match("\nerror: ([^\n]*)"), 1, true)
+          local said = ran.stderr:match("\nerror: ([^\n]*)")
+          assert.is_truthy(said:find(fault[2], 1, true)
+            or driver.find ~= version_two and fault.one and said:find(fault.one, 1, true), said)
           assert.matches("\n  hint: ", ran.stderr, 1, true)
           assert.matches("info: proxy: ", ran.stderr, 1, true)
           assert.not_matches("through", ran.stdout, 1, true)
