@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "migrator.h"
+#include "host/host.h"
 
 /* Everybody on the machine can read a process's arguments: a password among them is overwritten at once. */
 static void hide_passwords(char *arg) {
@@ -20,14 +20,9 @@ static void hide_passwords(char *arg) {
 
 int main(int argc, char **argv) {
   char **copy = calloc((size_t)argc + 1, sizeof *copy);
-  int copied = 0, code = 3;
+  int copied = 0;
   while (copy && copied < argc && (copy[copied] = strdup(argv[copied]))) hide_passwords(argv[copied++]);
-  if (copy && copied == argc) {
-    code = mig_run(argc, copy);
-  } else {
-    fputs("migrator: internal: out of memory\n", stderr);
-  }
-  while (copied > 0) free(copy[--copied]);
-  free(copy);
-  return code;
+  if (copy && copied == argc) mig_host_main(argc, copy);
+  fputs("migrator: internal: out of memory\n", stderr);
+  return 3;
 }

@@ -1,118 +1,15 @@
----The first flight after connecting: where we are, whether the run lock is ours, and what is tracked. One round trip.
+---What we are connected to: the first look, what stands in the way of migrations, who else is at work.
 local clock = require "migrator.core.clock"
 local errors = require "migrator.error"
+local first_flight = require "migrator.server.first_flight"
 local lazy = require "migrator.lib.lazy"
 local poolers = require "migrator.lib.poolers"
 local url = lazy.require "migrator.lib.url"
-local tracking_table = require "migrator.tracking"
 
 local M = {}
 
 local OLDEST = 130000
 local SECOND_SESSION = 3 -- seconds that a pooler may take for the test's other session
-
--- A client that is gone must not hold its locks for hours: the server is to see a broken network within a minute, and,
--- from 14 on, a closed connection while a statement runs. Where the setting is unknown or the platform cannot, nothing
--- is set; whoever asked for less keeps it.
-local NOTICE_DEATH = [[
-case when pg_catalog.current_setting('tcp_keepalives_idle')::int4 > 30 then
-  pg_catalog.set_config('tcp_keepalives_idle', '30', false)
-  || pg_catalog.set_config('tcp_keepalives_interval', '10', false)
-  || pg_catalog.set_config('tcp_keepalives_count', '3', false) end,
-case when pg_catalog.current_setting('client_connection_check_interval', true) = '0'
-    and pg_catalog.version() ~ 'linux' then
-  pg_catalog.set_config('client_connection_check_interval', '2s', false) end]]
-
--- A query cannot name a table that may not be there, but a function can be given one as text. The marker stands before
--- the lock, so that an error of its own leaves no lock behind. A view would run what somebody else wrote: only a table
--- is one.
-local MARKER = [[case when 'environment' = any(ours) then
-    pg_catalog.query_to_xml('select name from migrator.environment', false, false, '')::text end as marker,]]
-
--- Our tables, as the catalog has them: to_regclass fails for who has no right on the schema.
-local OURS = [[
-from (select array(select c.relname::text
-  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-  where n.nspname = 'migrator' and c.relkind = 'r') as ours) one]]
-
--- $1 our idea of the backend's pid: behind a pooler it is another, and then no session lock may be taken. $2 the lock's
--- key, $3 the tracking table, $4 whether to take the lock.
-local STATE = "select " .. MARKER .. [[
-  pg_catalog.pg_backend_pid() as pid, pg_catalog.pg_is_in_recovery() as standby,
-  pg_catalog.current_setting('transaction_read_only') = 'on' as read_only,
-  pg_catalog.current_setting('lock_timeout') as lock_timeout,
-  pg_catalog.current_setting('max_locks_per_transaction')::int4 as max_locks,
-  pg_catalog.current_setting('max_connections')::int4 + pg_catalog.current_setting('max_prepared_transactions')::int4
-    + pg_catalog.current_setting('max_worker_processes')::int4 + pg_catalog.current_setting('max_wal_senders')::int4
-    + coalesce(pg_catalog.current_setting('autovacuum_worker_slots', true),
-      pg_catalog.current_setting('autovacuum_max_workers'))::int4 + 1 as lock_slots,
-  pg_catalog.current_database() as database, current_user::text as user,
-  pg_catalog.to_regclass($3) is not null as tracked,
-  exists (select 1 from pg_catalog.pg_namespace where nspname = $5) as has_schema,
-  'progress' = any(ours) as has_progress,
-  case when pg_catalog.to_regclass($3) is null then exists (select 1 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'migrator', $5)) end as has_tables,
-  case when $4::boolean and pg_catalog.pg_backend_pid() = $1::int4
-    then pg_catalog.pg_try_advisory_lock($2::int8) end as locked,
-  case when $4::boolean and pg_catalog.pg_backend_pid() = $1::int4 then array[
-]] .. NOTICE_DEATH .. "] end as guarded\n" .. OURS
-
-local NO_TABLE = { ["42P01"] = true, ["3F000"] = true }
-
-local function read_tracked(batch)
-  local ok, rows = pcall(batch.next, batch)
-  if ok then return rows end
-  if errors.is(rows, "sql") and NO_TABLE[rows.sqlstate] then return {} end
-  if errors.is(rows, "sql") and rows.sqlstate == "42501" then
-    rows.hint = "the user needs select and insert on the tracking table and usage on its schema and sequence"
-  end
-  error(rows, 0)
-end
-
-local function skip_to_sync(batch)
-  repeat local what = batch:next() until what == "sync" or what == nil
-end
-
--- Apart from the rest, for not everybody may ask.
-local SYSTEM = "select system_identifier::text as system from pg_catalog.pg_control_system()"
-
-local function read_system(batch)
-  local ok, rows = pcall(batch.next, batch)
-  if ok then return rows[1] and rows[1].system or nil end
-  if errors.is(rows, "sql") then return nil end
-  error(rows, 0)
-end
-
-local function fly(conn, query, read, ...)
-  local batch <close> = conn:batch()
-  batch:queue(query, ...)
-  batch:sync()
-  batch:queue(read)
-  batch:sync()
-  batch:queue(SYSTEM)
-  batch:sync()
-  local state = batch:next()[1]
-  skip_to_sync(batch)
-  local rows = read_tracked(batch)
-  skip_to_sync(batch)
-  state.system_identifier = read_system(batch)
-  skip_to_sync(batch)
-  return state, rows
-end
-
-local FEATURE_NOT_SUPPORTED = "0A000"
-
----A server that was built without XML needs another flight, and only for a marked database.
-local function fly_twice(conn, err, ...)
-  if not errors.is(err, "sql") then error(err, 0) end
-  if err.sqlstate == "42501" then
-    errors.add(err, { hint = "the schema migrator must be readable: `migrator baseline --environment NAME` grants it" })
-  end
-  if err.sqlstate ~= FEATURE_NOT_SUPPORTED then error(err, 0) end
-  local state, rows = fly(conn, (STATE:gsub(MARKER:gsub("%p", "%%%0"), "")), ...)
-  state.marker = conn:value("select '<name>' || name || '</name>' from migrator.environment")
-  return state, rows
-end
 
 -- What lies between a session and its server, once it is known.
 local kinds = setmetatable({}, { __mode = "k" })
@@ -128,17 +25,13 @@ function M.look(conn, tracking, lock, pid)
     errors.raise("config",
       { message = ("the server is PostgreSQL %s; 13 is the oldest that is supported"):format(info.version) })
   end
-  local ok, state, rows = pcall(fly, conn, STATE, tracking.read, pid or info.pid, tracking.key, tracking.name, lock,
-    tracking.schema)
-  if not ok then
-    state, rows = fly_twice(conn, state, tracking.read, pid or info.pid, tracking.key, tracking.name, lock,
-      tracking.schema)
-  end
-  state.marker = type(state.marker) == "string" and state.marker:match("<name>(.-)</name>") or nil
+  local state, rows = first_flight.fly(conn, tracking, lock, pid or info.pid)
   state.host, state.port, state.version = info.host, info.port, info.version:match("^%S+")
   state.kind = kinds[conn] or (state.pid == info.pid and "direct" or nil)
-  return state, tracking_table.rows(rows)
+  return state, rows
 end
+
+M.has_tables = first_flight.has_tables
 
 ---Do two clients share a backend, or does one client's backend change? A pool that has no second one for us, although
 ---ours is idle, has not taken ours: then it is a small one in session mode.

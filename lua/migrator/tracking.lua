@@ -30,7 +30,7 @@ function M.new(schema, table_name)
   return {
     name = name, schema = schema, table = table_name,
     key = math.tointeger(tonumber("0x" .. hash.sha256("migrator:" .. name):sub(1, 16))),
-    read = ("select id, hash, created_at from %s order by id"):format(name),
+    read = ("select id, hash, created_at from %s"):format(name),
     add = ('insert into %s ("hash", "created_at") values ($1, $2)'):format(name),
     lock = ("lock table %s in share row exclusive mode"):format(name),
     create_schema = "create schema if not exists " .. quoted_schema,
@@ -57,16 +57,22 @@ function M.digest_check(tracking)
   return ("select case when %s = $1 then 0 else ($2 || count(*)::text)::int4 end from %s"):format(DIGEST, tracking.name)
 end
 
----@param rows table[] as read; they become the rows
+local function by_id(a, b) return a.id < b.id end
+
+---@param rows table[] as read; they become the rows, in the order of their ids
 ---@return migrator.Row[]
 function M.rows(rows)
-  local kind = math.type
+  local kind, last, sorted = math.type, math.mininteger, true
   for _, row in ipairs(rows) do
-    if kind(row.id) ~= "integer" or type(row.hash) ~= "string" then
+    local id = row.id
+    if kind(id) ~= "integer" or type(row.hash) ~= "string" then
       errors.raise("config", { message = "the tracking table does not have Drizzle's columns (id, hash, created_at)" })
     end
     if kind(row.created_at) ~= "integer" then row.created_at = nil end
+    if id < last then sorted = false end
+    last = id
   end
+  if not sorted then table.sort(rows, by_id) end
   return rows
 end
 

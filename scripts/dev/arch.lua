@@ -41,11 +41,12 @@ local C_ROOMS = {
   sql = { may = "base", own = "pg_query.h" },
   proc = { may = "base" },
   http = { may = "base", own = "curl/curl.h" },
-  hash = { may = "base", own = "openssl/err.h openssl/evp.h openssl/pem.h openssl/rand.h openssl/sha.h" },
+  hash = { may = "base",
+    own = "openssl/err.h openssl/evp.h openssl/hmac.h openssl/pem.h openssl/rand.h openssl/sha.h" },
   fs = { may = "base" },
   bind = { may = "base pg sql proc http hash fs", lua = true },
   host = { may = "base bind migrator.h", lua = true },
-  main = { may = "migrator.h" },
+  main = { may = "host" },
 }
 
 local OWNER = {}
@@ -96,7 +97,7 @@ local LUA_ROOMS = {
   { "config", "env options" },
   { "verify", "verify%. policy%.verify db" },
   { "journal", "journal%." },
-  { "tracking", "" }, { "progress", "" }, { "ledger", "progress tracking" }, { "server", "tracking" },
+  { "tracking", "" }, { "progress", "" }, { "ledger", "progress tracking" }, { "server", "server%. tracking" },
   { "baseline", "" },
   { "marker", "seed%.gate" }, { "deployed", "seed%.gate" }, { "identity", "" },
   { "gate", "plan%.classify engine marker" },

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "hash/digest.h"
 #include "pg/cancel.h"
 #include "pg/diag.h"
 
@@ -267,6 +268,7 @@ int luaopen_migrator_core_db(lua_State *L) {
   mig_batch_open(L);
   mig_later_open(L);
   mig_copy_open(L);
+  mig_pg_meanwhile(mig_hash_warm);
   luaL_newlib(L, functions);
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "null");

@@ -13,4 +13,7 @@ int mig_digest(const char *name, const void *data, size_t n, char hex[MIG_DIGEST
 int mig_sha256(const void *data, size_t n, char hex[MIG_SHA256_HEX], mig_err *err) MIG_MUSTCHECK;
 int mig_random(void *bytes, size_t n, mig_err *err) MIG_MUSTCHECK;
 
+/* What libcrypto sets up at first use takes it milliseconds: uses once what a login with a password needs. */
+void mig_hash_warm(void);
+
 #endif

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 
-int mig_host_run(int argc, char **argv);
+_Noreturn void mig_host_main(int argc, char **argv); /* mig_run as all that a process does: ends it */
 void mig_host_limit(lua_State *L,
                     mig_deadline deadline); /* Lua code running beyond it is stopped; MIG_NEVER lifts it */
 

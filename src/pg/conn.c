@@ -29,11 +29,20 @@ int mig_notice_take(mig_notices *ring, mig_notice *out) {
   return 1;
 }
 
+static void (*meanwhile)(void);
+
+void mig_pg_meanwhile(void (*work)(void)) { meanwhile = work; }
+
 static int start(PGconn *conn, mig_deadline deadline, mig_err *err) {
   PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+  void (*work)(void) = PQpass(conn) && PQpass(conn)[0] ? meanwhile : NULL;
   while (state != PGRES_POLLING_OK) {
     short events = state == PGRES_POLLING_WRITING ? POLLOUT : POLLIN;
     if (state == PGRES_POLLING_FAILED || PQstatus(conn) == CONNECTION_BAD) return mig_diag_connect(conn, err);
+    if (events == POLLIN && work) {
+      work();
+      work = NULL;
+    }
     if (mig_wait_fd(PQsocket(conn), events, deadline, NULL, err)) {
       if (strcmp(err->code, "timeout") == 0)
         return mig_err_set(err, "connect", "no answer from %s port %s before the deadline",

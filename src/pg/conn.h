@@ -34,6 +34,10 @@ typedef struct mig_pg {
 /* keywords and values as PQconnectStartParams takes them. On failure pg->conn is NULL. */
 int mig_pg_open(mig_pg *pg, const char *const *keywords, const char *const *values, mig_deadline deadline,
                 mig_err *err) MIG_MUSTCHECK;
+
+/* What to do while a server starts a backend, when a password will be asked for. Set once, for all sessions. */
+void mig_pg_meanwhile(void (*work)(void));
+
 void mig_pg_move(mig_pg *to, mig_pg *from); /* from is closed then */
 void mig_pg_close(mig_pg *pg);              /* idempotent */
 

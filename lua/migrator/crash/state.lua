@@ -5,6 +5,7 @@
 local db = require "migrator.db"
 local errors = require "migrator.error"
 local sql = require "migrator.core.sql"
+local tracking_table = require "migrator.tracking"
 
 local M = {}
 
@@ -89,7 +90,9 @@ end
 
 local function take_tracking(conn, shape)
   local out = {}
-  for i, row in ipairs(conn:exec(shape.tracking.read)) do out[i] = row.hash .. " " .. tostring(row.created_at) end
+  for i, row in ipairs(tracking_table.rows(conn:exec(shape.tracking.read))) do
+    out[i] = row.hash .. " " .. tostring(row.created_at)
+  end
   return table.concat(out, "\n")
 end
 

@@ -9,6 +9,7 @@ local kinds = lazy.require "migrator.plan.kinds"
 local process = lazy.require "migrator.core.process"
 local progress = require "migrator.progress"
 local rewrite = lazy.require "migrator.plan.rewrite"
+local server = require "migrator.server"
 local sql = require "migrator.core.sql"
 local tree = lazy.require "migrator.plan.tree"
 
@@ -72,9 +73,7 @@ end
 ---Known from the first look unless the tracking table is there and empty.
 local function has_tables(session)
   if type(session.state.has_tables) == "boolean" then return session.state.has_tables end
-  return session.conn:value([[select exists (select 1 from pg_catalog.pg_class c
-    join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p') and n.nspname !~ '^pg_'
-    and n.nspname not in ('information_schema', 'migrator', $1))]], session.tracking.schema)
+  return server.has_tables(session.conn, session.tracking)
 end
 
 ---A file that stopped part way made those tables itself.
