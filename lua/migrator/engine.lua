@@ -228,6 +228,7 @@ end
 ---@param policy? { retry?: function, victims?: function }
 ---@return migrator.Outcome
 function M.apply(config, found, session, emit, policy, deadline)
+  if #found.segments == 0 and session.state.tracked then return { applied = {}, pending = {}, elapsed = 0 } end
   policy = policy or {}
   local ctx = { conn = session.conn, pid = session.state.pid, tracking = session.tracking, rows = session.rows,
     tracked = session.state.tracked, has_schema = session.state.has_schema, emit = emit, rehearse = config.rehearse,
