@@ -10,6 +10,7 @@ local M = {}
 ---@field name string quoted, qualified
 ---@field key integer of the advisory lock
 ---@field read string
+---@field insert string the head of what adds rows
 ---@field add string $1 hash, $2 created_at
 ---@field create string[] statements
 
@@ -31,12 +32,26 @@ function M.new(schema, table_name)
     name = name, schema = schema, table = table_name,
     key = math.tointeger(tonumber("0x" .. hash.sha256("migrator:" .. name):sub(1, 16))),
     read = ("select id, hash, created_at from %s"):format(name),
+    insert = ('insert into %s ("hash", "created_at") values '):format(name),
     add = ('insert into %s ("hash", "created_at") values ($1, $2)'):format(name),
     lock = ("lock table %s in share row exclusive mode"):format(name),
     create_schema = "create schema if not exists " .. quoted_schema,
     create_table = ("create table if not exists %s (id serial primary key, hash text not null, created_at bigint)")
       :format(name),
   }
+end
+
+---What adds several rows at once.
+---@param tracking migrator.Tracking
+---@param entries migrator.Entry[]
+---@return string text, any[] params
+function M.add_all(tracking, entries)
+  local places, params = {}, {}
+  for i, entry in ipairs(entries) do
+    places[i] = ("($%d, $%d)"):format(2 * i - 1, 2 * i)
+    params[2 * i - 1], params[2 * i] = entry.hash, entry.when
+  end
+  return tracking.insert .. table.concat(places, ", "), params
 end
 
 ---The digest of rows in the order of their ids, equal to what `digest_check` computes on the server.

@@ -65,6 +65,32 @@ describe("migrate, the trovella fixture", function()
     assert.equal(1, cjson.decode(migrate(url, TROVELLA .. "/migrations", "--json").stdout).round_trips)
   end)
 
+  it("adds the tracking rows in the journal's order, many at once", function()
+    local files, url = {}, pg.database()
+    for i = 1, 450 do files[i] = { ("%04d_m"):format(i), ("select %d;"):format(i) } end
+    assert.equal(0, migrate(url, project.write(files)).code)
+    local conn <close> = db.connect(url)
+    assert.same({ rows = 450, last = 450, sorted = true }, conn:row [[select count(*) as rows, max(id) as last,
+      array_agg(created_at order by id) = array_agg(created_at order by created_at) as sorted
+      from drizzle.__drizzle_migrations]])
+    assert.equal("", migrate(url, project.write(files)).stderr:match("warning") or "")
+  end)
+
+  it("finds out behind the first migration that rows cannot be added, not behind the last", function()
+    local url, name = pg.database()
+    migrate(url, project.write { { "0000_a", "select 0;" } })
+    local conn <close> = db.connect(url)
+    local role = "migrator_test_writer_" .. name:match("%x+$")
+    conn:script(("create role %s login; grant usage on schema drizzle to %s; grant select, update on "
+      .. "drizzle.__drizzle_migrations to %s"):format(role, role, role))
+    local ran = migrate(url:gsub("user=postgres", "user=" .. role):gsub("//postgres", "//" .. role),
+      project.write { { "0000_a", "select 0;" }, { "0001_b", "select 1;" }, { "0002_c", "select 1 / 0;" } })
+    conn:script(("drop owned by %s; drop role %s"):format(role, role))
+    assert.equal(1, ran.code)
+    assert.matches("permission denied for table __drizzle_migrations", ran.stderr, 1, true)
+    assert.not_matches("division", ran.stderr, 1, true)
+  end)
+
   it("R31 needs no privilege to create anything when nothing is pending", function()
     local url, name = pg.database()
     migrate(url, TROVELLA .. "/migrations")

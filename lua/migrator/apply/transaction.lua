@@ -14,12 +14,20 @@ local M = {}
 -- the server say at once that it is done with it: so we always know which one it is at.
 local NONE = {}
 local WINDOW_COUNT, WINDOW_BYTES = 4096, 2 << 20
+local ROWS = 200 -- tracking rows that are added at once
 
 local function describe_items(items)
   local first, last = items[1], items[#items]
   if not first then return "no migration" end
   return first == last and first.entry.tag or ("%s to %s (%d migrations)"):format(first.entry.tag, last.entry.tag,
     #items)
+end
+
+-- Whether rows can be added at all is to be known when the first migration is through, not when the last one is; the
+-- others are added together, which costs the server a fraction.
+local function add_rows(tracking, entries)
+  local text, params = tracking_table.add_all(tracking, entries)
+  coroutine.yield({ kind = "track", entry = #entries == 1 and entries[1] or nil }, text, params)
 end
 
 local function produce(ctx, segment)
@@ -36,8 +44,8 @@ local function produce(ctx, segment)
     local text, wanted = lock_first.statement(segment.items)
     if text then yield({ kind = "lock", wanted = wanted }, text) end
   end
-  local after = table.move(ctx.rows, 1, #ctx.rows, 1, {})
-  for _, item in ipairs(segment.items) do
+  local after, waiting = table.move(ctx.rows, 1, #ctx.rows, 1, {}), {}
+  for number, item in ipairs(segment.items) do
     local entry = item.entry
     local list = entry:statements()
     yield({ kind = "start", entry = entry, count = #list })
@@ -51,7 +59,12 @@ local function produce(ctx, segment)
     for _, own in ipairs(settings.statements(item, "leave")) do
       yield({ kind = "set", entry = entry }, own.text, own.params)
     end
-    yield({ kind = "track", entry = entry }, tracking.add, { entry.hash, entry.when })
+    yield({ kind = "done", entry = entry })
+    waiting[#waiting + 1] = entry
+    if number == 1 or #waiting == ROWS or number == #segment.items then
+      add_rows(tracking, waiting)
+      waiting = {}
+    end
     after[#after + 1] = { hash = entry.hash, created_at = entry.when }
   end
   yield({ kind = "check", after = after }, tracking_table.digest_check(tracking), { tracking_table.digest(after),
@@ -74,7 +87,7 @@ local HANDLERS = {
     run.ctx.emit("statement", { entry = meta.entry, statement = meta.statement, index = meta.index,
       elapsed = now - run.last, affected = result.affected })
   end,
-  track = function(run, meta)
+  done = function(run, meta)
     run.done[#run.done + 1] = { entry = meta.entry, elapsed = clock.now() - run.started }
   end,
 }

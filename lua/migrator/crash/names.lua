@@ -59,8 +59,8 @@ function M.new(entries, tracking)
     end
     local params, what, ends = table.pack(...), nil, false
     local tag = find_tag(entries, params)
-    if text == tracking.add then
-      what = "the tracking row%s"
+    if text:find(tracking.insert, 1, true) == 1 then
+      what = params.n > 2 and "the tracking rows" or "the tracking row%s"
     else
       for _, own in ipairs(OWN) do
         if text:find(own[1]) then
