@@ -13,24 +13,39 @@ local core = {}
 ---@return migrator.Conn
 function core.open(keywords, deadline) end
 
----Opens a session on a thread of its own.
+---Opens a session on a thread of its own, and asks it the questions, in one flight, each a section of its own.
 ---Raises `internal`.
 ---@param keywords table<string, string> for libpq
 ---@param deadline? number
+---@param questions? string[] at most four; $1 of the first is the backend's pid as libpq knows it
+---@param patience? number the answers' deadline
 ---@return migrator.Later
-function core.open_later(keywords, deadline) end
+function core.open_later(keywords, deadline, questions, patience) end
 
 ---A session that is being opened.
 ---@class migrator.Later
 local Later = {}
 
----Waits for the session. Once.
+---Waits for the session and the answers. Once.
 ---Raises `connect`, `timeout`, `interrupted`.
 ---@return migrator.Conn
+---@return migrator.Answers
 function Later:take() end
 
 ---Does without it.
 function Later:close() end
+
+---Answers that have come.
+---@class migrator.Answers
+local Answers = {}
+
+---Returns what the same method of a batch does: the next answer, or "sync" behind each.
+---Raises `sql`.
+---@return table|string|nil
+function Answers:next() end
+
+---Drops the rest.
+function Answers:close() end
 
 ---Finds the record of a CSV file that the server calls line `line`, or the row-th.
 ---@param path string
@@ -50,4 +65,4 @@ function core.parse_conninfo(text) end
 ---@return string[]
 function core.keywords() end
 
-return core, { ["migrator.later"] = Later }
+return core, { ["migrator.later"] = Later, ["migrator.answers"] = Answers }

@@ -75,14 +75,14 @@ local function prepare(target, opts)
 end
 
 local function finish(opts, limit, words, open, ...)
-  local ok, conn = pcall(open, ...)
+  local ok, conn, answers = pcall(open, ...)
   if not ok then
     if not errors.is(conn, "connect") then error(conn, 0) end
     if conn.message:find("before the deadline", 1, true) then conn.hint = conn.hint or limit end
     error(unreachable.advise(conn, words), 0)
   end
   if opts.deadline then conn:set_deadline(opts.deadline) end
-  return conn
+  return conn, answers
 end
 
 ---Opens a session. Raises `connect` with `retry = true` where waiting can help.
@@ -92,18 +92,19 @@ end
 function M.connect(target, opts)
   opts = check_options("connect", opts, CONNECT)
   local words, deadline, limit = prepare(target, opts)
-  if not url_path.asks_name_server(words) then return finish(opts, limit, words, core.open, words, deadline) end
+  if not url_path.asks_name_server(words) then return (finish(opts, limit, words, core.open, words, deadline)) end
   local later <close> = core.open_later(words, deadline)
-  return finish(opts, limit, words, later.take, later)
+  return (finish(opts, limit, words, later.take, later))
 end
 
 ---Opens a session while something else goes on. The function that comes back waits for it and raises as `connect` does;
 ---a session that nobody takes closes itself.
----@return fun(): migrator.Conn take
-function M.connect_later(target, opts)
+---@param questions? string[] asked as soon as it is open; $1 of the first is the backend's pid as libpq knows it
+---@return fun(): migrator.Conn, migrator.Answers take
+function M.connect_later(target, opts, questions)
   opts = check_options("connect_later", opts, CONNECT)
   local words, deadline, limit = prepare(target, opts)
-  local later = core.open_later(words, deadline)
+  local later = core.open_later(words, deadline, questions, opts.deadline)
   return function() return finish(opts, limit, words, later.take, later) end
 end
 

@@ -49,11 +49,13 @@ function M.connect(config, deadline)
   return db.connect(config_module.need_url(config), connect_options(config, deadline))
 end
 
----Connects while the journal is read. What is wrong with the URL is said after what is wrong with the journal.
+---Connects, and takes the first look, while the journal is read. What is wrong with the URL is said after what is wrong
+---with the journal.
 local function connect_later(config, opts)
   if opts.conn then return nil end
   local ok, take = pcall(function()
-    return db.connect_later(server.check_url(config_module.need_url(config)), connect_options(config, opts.deadline))
+    return db.connect_later(server.check_url(config_module.need_url(config)), connect_options(config, opts.deadline),
+      server.questions(tracking_table.new(config.schema, config.table), true))
   end)
   return function()
     if not ok then error(take, 0) end
@@ -68,14 +70,15 @@ end
 ---Connects and takes the first look. With opts.lock the run lock is ours when it returns.
 ---@param config migrator.Config
 ---@param opts { lock?: boolean, unmarked?: boolean, emit?: function, deadline?: number, conn?: migrator.Conn,
----  take?: function } unmarked: whatever the database says of itself
+---  take?: function } unmarked: whatever the database says of itself; take: of connect_later, and with lock
 ---@return migrator.Session
 function M.open(config, opts)
   local emit = opts.emit or function() end
-  local conn = opts.conn or (opts.take or M.connect)(config, opts.deadline)
+  local conn, answers = opts.conn, nil
+  if not conn then conn, answers = (opts.take or M.connect)(config, opts.deadline) end
   local session = { conn = conn, tracking = tracking_table.new(config.schema, config.table) }
   local ok, err = pcall(function()
-    session.state, session.rows = server.look(conn, session.tracking, opts.lock or false)
+    session.state, session.rows = server.look(conn, session.tracking, opts.lock or false, nil, answers)
     if not opts.lock then return end
     check_marker(config, session, opts)
     local notice = server.check(session.state, conn, function() return M.connect(config, opts.deadline) end)

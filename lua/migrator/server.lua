@@ -18,20 +18,21 @@ local kinds = setmetatable({}, { __mode = "k" })
 ---@param tracking migrator.Tracking
 ---@param lock boolean
 ---@param pid? integer the backend that is known to be ours alone, where libpq knows another number
+---@param answers? migrator.Answers what the session brought along: answers to M.questions
 ---@return table state, migrator.Row[] rows
-function M.look(conn, tracking, lock, pid)
+function M.look(conn, tracking, lock, pid, answers)
   local info = conn:info()
   if info.version_number < OLDEST then
     errors.raise("config",
       { message = ("the server is PostgreSQL %s; 13 is the oldest that is supported"):format(info.version) })
   end
-  local state, rows = first_flight.fly(conn, tracking, lock, pid or info.pid)
+  local state, rows = first_flight.fly(conn, tracking, lock, pid or info.pid, answers)
   state.host, state.port, state.version = info.host, info.port, info.version:match("^%S+")
   state.kind = kinds[conn] or (state.pid == info.pid and "direct" or nil)
   return state, rows
 end
 
-M.has_tables = first_flight.has_tables
+M.has_tables, M.questions = first_flight.has_tables, first_flight.questions
 
 ---Do two clients share a backend, or does one client's backend change? A pool that has no second one for us, although
 ---ours is idle, has not taken ours: then it is a small one in session mode.

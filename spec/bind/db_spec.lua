@@ -309,6 +309,13 @@ describe("the allocation ladder", function()
       local conn <close> = core.open(keywords)
       return conn ~= nil
     end) > 0)
+    climb(function()
+      local later <close> = core.open_later(keywords, nil, { "select $1", "select 2 as two" })
+      local taken, answers = later:take()
+      local _ <close> = taken
+      repeat local answer = answers:next() until answer == nil
+      return taken:status()
+    end)
     with(function(conn)
       conn:exec "create temp table t (id int, v text)"
       assert.is_true(climb(function() conn:exec("select $1::text as a, array[1, 2] as b, true as c",

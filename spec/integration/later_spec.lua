@@ -1,4 +1,5 @@
 local cli = require "spec.support.cli"
+local clock = require "migrator.core.clock"
 local db = require "migrator.db"
 local errors = require "migrator.error"
 local pg = require "spec.support.pg"
@@ -28,6 +29,42 @@ describe("db.connect_later", function()
     assert.is_false(ok)
     assert.is_true(errors.is(err, "connect"))
     assert.matches("is the server running", err.hint, 1, true)
+  end)
+
+  it("brings along the answers to what it was to ask, in one round trip", function()
+    local take = db.connect_later(pg.database(), {}, { "select pg_backend_pid() = $1::int4 as own", "select 1 / 0",
+      "select 2 as two" })
+    local conn, answers = take()
+    local _ <close> = conn
+    assert.same({ { own = true } }, { { own = answers:next()[1].own } })
+    assert.equal("sync", answers:next())
+    local ok, err = pcall(answers.next, answers)
+    assert.same({ false, "22012", 3 }, { ok, err.sqlstate, err.index })
+    assert.equal("sync", answers:next())
+    assert.equal(2, answers:next()[1].two)
+    assert.same({ "sync", 1 }, { answers:next(), conn:round_trips() })
+    assert.is_nil(answers:next())
+    assert.equal(3, conn:value "select 3")
+  end)
+
+  it("waits for the answers until the run's deadline, and no longer", function()
+    local started = clock.now()
+    local take = db.connect_later(pg.database(), { deadline = clock.deadline(1) }, { "select $1, pg_sleep(20)" })
+    local ok, err = pcall(take)
+    assert.same({ false, "timeout" }, { ok, err.code })
+    assert.is_true(clock.now() - started < 4)
+  end)
+
+  it("raises when the server goes away in the middle of the answers", function()
+    local target = pg.database()
+    local take = db.connect_later(target, { application_name = "gone" }, { "select $1, pg_sleep(20)" })
+    local conn <close> = db.connect(target)
+    wait.till(function()
+      return conn:value "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'gone' \z
+        and query like '%pg_sleep(20)%' and state = 'active'" > 0
+    end, 5)
+    local ok, err = pcall(take)
+    assert.same({ false, "connect" }, { ok, err.code })
   end)
 
   it("closes itself when nobody takes it", function()

@@ -78,6 +78,25 @@ static int batch_wait(lua_State *L) {
   return 1;
 }
 
+int mig_push_answer(lua_State *L, ResultBox *box, lua_Integer number) {
+  switch (PQresultStatus(box->result)) {
+    case PGRES_PIPELINE_SYNC:
+      lua_pushliteral(L, "sync");
+      return 1;
+    case PGRES_PIPELINE_ABORTED:
+      lua_pushliteral(L, "aborted");
+      return 1;
+    case PGRES_FATAL_ERROR:
+      mig_push_failure(L, box, NULL);
+      lua_pushinteger(L, number);
+      lua_setfield(L, -2, "index");
+      return lua_error(L);
+    default:
+      mig_push_result(L, box, NULL);
+      return 1;
+  }
+}
+
 /* -> the next result in order, or "sync" or "aborted" (skipped after an error), or nil when all were received. An error
  * of the server is raised with `index`, the number that queue returned for its statement. */
 static int batch_next(lua_State *L) {
@@ -91,23 +110,7 @@ static int batch_next(lua_State *L) {
     if (mig_pg_next(&box->conn->pg, box->conn->deadline, &box->ahead, &err)) return mig_raise(L, &err);
   result->result = box->ahead;
   box->ahead = NULL;
-  box->received++;
-  switch (PQresultStatus(result->result)) {
-    case PGRES_PIPELINE_SYNC:
-      lua_pushliteral(L, "sync");
-      return 1;
-    case PGRES_PIPELINE_ABORTED:
-      lua_pushliteral(L, "aborted");
-      return 1;
-    case PGRES_FATAL_ERROR:
-      mig_push_failure(L, result, NULL);
-      lua_pushinteger(L, box->received);
-      lua_setfield(L, -2, "index");
-      return lua_error(L);
-    default:
-      mig_push_result(L, result, NULL);
-      return 1;
-  }
+  return mig_push_answer(L, result, ++box->received);
 }
 
 /* Drops what was not received; statements of a running transaction may or may not have run. */

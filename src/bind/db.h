@@ -30,6 +30,9 @@ void mig_push_result(lua_State *L, ResultBox *box, const char *sql);
 void mig_push_failure(lua_State *L, ResultBox *box, const char *sql);
 void mig_rows_open(lua_State *L);
 
+/* batch.c: pushes what a result of a pipeline is to Lua; an error of the server is raised with `index` = number. */
+int mig_push_answer(lua_State *L, ResultBox *box, lua_Integer number);
+
 /* db.c: the table of key words at index 1 -> two arrays behind each other, each of *n with its NULL at the end; their
  * memory is on the stack. */
 const char **mig_to_keywords(lua_State *L, size_t *n);

@@ -3,10 +3,33 @@
 #include "bind/db.h"
 
 #define LATER "migrator.later"
+#define ANSWERS "migrator.answers"
 
 typedef struct LaterBox {
   mig_later *later;
 } LaterBox;
+
+typedef struct AnswersBox {
+  mig_answers answers;
+  size_t given;
+} AnswersBox;
+
+static int answers_close(lua_State *L) {
+  AnswersBox *box = luaL_checkudata(L, 1, ANSWERS);
+  while (box->given < box->answers.count) PQclear(box->answers.list[box->given++]);
+  return 0;
+}
+
+/* As a batch's. */
+static int answers_next(lua_State *L) {
+  AnswersBox *box = luaL_checkudata(L, 1, ANSWERS);
+  ResultBox *result;
+  if (box->given == box->answers.count) return 0;
+  result = mig_new_result_box(L);
+  lua_toclose(L, -1);
+  result->result = box->answers.list[box->given++];
+  return mig_push_answer(L, result, (lua_Integer)box->given);
+}
 
 static int later_close(lua_State *L) {
   LaterBox *box = luaL_checkudata(L, 1, LATER);
@@ -15,34 +38,54 @@ static int later_close(lua_State *L) {
   return 0;
 }
 
+/* The list at index 3, or nil. */
+static void check_questions(lua_State *L, const char *questions[MIG_QUESTIONS + 1]) {
+  lua_Integer n = lua_isnoneornil(L, 3) ? 0 : luaL_len(L, 3);
+  luaL_argcheck(L, n <= MIG_QUESTIONS, 3, "too many questions");
+  for (lua_Integer i = 0; i < n; i++) {
+    lua_rawgeti(L, 3, i + 1);
+    questions[i] = mig_check_cstring(L, -1);
+    lua_pop(L, 1); /* the list keeps it */
+  }
+  questions[n] = NULL;
+}
+
 int mig_db_open_later(lua_State *L) {
-  mig_deadline deadline = mig_check_deadline(L, 2);
+  mig_deadline deadline = mig_check_deadline(L, 2), patience = mig_check_deadline(L, 4);
+  const char *questions[MIG_QUESTIONS + 1];
   size_t n;
+  check_questions(L, questions);
   const char **arrays = mig_to_keywords(L, &n);
   LaterBox *box = mig_new_box(L, sizeof *box, 0, LATER);
   mig_err err;
-  box->later = mig_later_start(arrays, arrays + n, deadline, &err);
+  box->later = mig_later_start(arrays, arrays + n, deadline, questions, patience, &err);
   if (!box->later) return mig_raise(L, &err);
   return 1;
 }
 
-/* -> the session, once. Raises what opening it raised. */
+/* -> the session and the answers, once. Raises what opening it raised. */
 static int later_take(lua_State *L) {
   LaterBox *box = luaL_checkudata(L, 1, LATER);
   ConnBox *conn;
+  AnswersBox *answers;
   mig_err err;
   int failed;
   if (!box->later) return luaL_error(L, "the session was taken already");
   conn = mig_new_box(L, sizeof *conn, 0, MIG_CONN);
   conn->deadline = MIG_NEVER;
-  failed = mig_later_take(box->later, &conn->pg, &err);
+  answers = mig_new_box(L, sizeof *answers, 0, ANSWERS);
+  failed = mig_later_take(box->later, &conn->pg, &answers->answers, &err);
   mig_later_free(box->later);
   box->later = NULL;
-  return failed ? mig_raise(L, &err) : 1;
+  return failed ? mig_raise(L, &err) : 2;
 }
 
 static const luaL_Reg methods[] = {{"take", later_take}, {"close", later_close}, {NULL, NULL}};
+static const luaL_Reg answers_methods[] = {{"next", answers_next}, {"close", answers_close}, {NULL, NULL}};
 
-void mig_later_open(lua_State *L) { mig_new_type(L, LATER, methods, later_close); }
+void mig_later_open(lua_State *L) {
+  mig_new_type(L, LATER, methods, later_close);
+  mig_new_type(L, ANSWERS, answers_methods, answers_close);
+}
 
 int mig_later_busy(void) { return mig_later_threads() > 0; }

@@ -81,7 +81,8 @@ int mig_file_read_at(int folder, const char *name, mig_buf *out, mig_err *err) {
   if (fd < 0) return fail(err, "read", name);
   if (fstat(fd, &st) || !S_ISREG(st.st_mode))
     failed = mig_err_set(err, "config", "cannot read %s: no plain file", name);
-  while (n > 0 && !failed) {
+  /* What has its whole size is whole: to ask for more costs as much again, for each of thousands of files. */
+  while (n > 0 && !failed && (out->len == 0 || out->len != (size_t)st.st_size)) {
     if (mig_buf_reserve(out, out->cap - out->len > 1 ? 1 : 65536, err)) {
       failed = -1;
       break;

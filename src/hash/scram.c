@@ -1,6 +1,6 @@
-/* The password's 4096 rounds of HMAC are most of what a login costs. libpq 15 sets up each round anew; PBKDF2 of libcrypto
- * is five times as fast, and this, which keeps the two keyed states, ten times. The linker puts it in the place of libpq's
- * own (--wrap). */
+/* The password's 4096 rounds of HMAC are most of what a login costs. libpq 15 sets up each round anew; PBKDF2 of
+ * libcrypto is five times as fast, and this, which keeps the two keyed states, ten times. The linker puts it in the
+ * place of libpq's own (--wrap). */
 #ifdef MIG_LIBPQ_INSIDE
 
 #define OPENSSL_SUPPRESS_DEPRECATED

@@ -4,14 +4,25 @@
 
 #include "pg/conn.h"
 
+enum { MIG_QUESTIONS = 4 };
+
+/* What came back for the questions: for each its answer, or the server's error, and then the end of its section. */
+typedef struct mig_answers {
+  size_t count;
+  PGresult *list[2 * MIG_QUESTIONS];
+} mig_answers;
+
 typedef struct mig_later mig_later;
 
-/* As mig_pg_open, but returns at once; the words are copied. NULL on failure. */
+/* As mig_pg_open, but returns at once; everything is copied. NULL on failure. The questions, at most MIG_QUESTIONS and a
+ * NULL, or NULL, are asked as soon as the session is open, in one flight, each a section of its own; $1 of the first is
+ * the backend's pid as libpq knows it. `patience` is the deadline for the answers. */
 mig_later *mig_later_start(const char *const *keywords, const char *const *values, mig_deadline deadline,
-                           mig_err *err) MIG_MUSTCHECK;
+                           const char *const *questions, mig_deadline patience, mig_err *err) MIG_MUSTCHECK;
 
-/* Waits until it is open or has failed, and moves it into pg. Once; mig_later_free is due in either case. */
-int mig_later_take(mig_later *later, mig_pg *pg, mig_err *err) MIG_MUSTCHECK;
+/* Waits until it is open and has its answers, or has failed; moves it into pg, and them to the caller. Once;
+ * mig_later_free is due in either case. */
+int mig_later_take(mig_later *later, mig_pg *pg, mig_answers *answers, mig_err *err) MIG_MUSTCHECK;
 
 /* Does not wait: what is still under way closes itself. */
 void mig_later_free(mig_later *later);

@@ -98,7 +98,7 @@ local function refuse_entry(path, find_line, position, raw, message, ...)
   refuse(path, find_line(position), name .. message:format(...))
 end
 
-local function check_entry(path, find_line, position, raw, seen)
+local function check_entry(path, find_line, position, raw, seen, digest)
   local tag = type(raw) == "table" and raw.tag
   if type(tag) ~= "string" or tag == "" then
     refuse(path, find_line(position), ("entry %d has no tag"):format(position))
@@ -114,7 +114,7 @@ local function check_entry(path, find_line, position, raw, seen)
     refuse_entry(path, find_line, position, raw, ": idx %s is used by %s already", tostring(math.tointeger(idx) or idx),
       seen.idx[idx])
   end
-  if tag:find("/", 1, true) or tag:find("\0", 1, true) then
+  if not digest and (tag:find("/", 1, true) or tag:find("\0", 1, true)) then -- else its file was read
     refuse_entry(path, find_line, position, raw, ": a tag names a file in this folder, it cannot hold a slash")
   end
   seen.tags[tag] = true
@@ -179,8 +179,9 @@ local function read_entries(journal, list, find_line)
   local hashes, sizes, files = read_hashes(dir, list)
   local tointeger = math.tointeger
   for position, raw in ipairs(list) do
-    local when = check_entry(path, find_line, position, raw, seen)
-    local tag, digest, size = raw.tag, hashes[position], sizes[position]
+    local digest, size = hashes[position], sizes[position]
+    local when = check_entry(path, find_line, position, raw, seen, digest)
+    local tag = raw.tag
     if not digest then
       local text, replaced = read_file(path, dir .. "/" .. tag .. ".sql", find_line, position, tag)
       digest, size = hash.sha256(text), #text

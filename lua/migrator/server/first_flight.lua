@@ -1,5 +1,6 @@
 ---The first flight after connecting: where we are, whether the run lock is ours, and what is tracked. One round trip.
 local errors = require "migrator.error"
+local sql = require "migrator.core.sql"
 local tracking_table = require "migrator.tracking"
 
 local M = {}
@@ -29,16 +30,8 @@ local TABLES = [[select exists (select 1 from pg_catalog.pg_class c
   where c.relkind in ('r', 'p') and n.nspname !~ '^pg_'
     and n.nspname not in ('information_schema', 'migrator', %s)) as found]]
 
-local LAZY = [[case when pg_catalog.to_regnamespace('migrator') is not null then
-    pg_catalog.query_to_xml($q$]] .. OURS .. [[$q$, false, false, '')::text end as ours,
-  case when pg_catalog.to_regclass($3) is null then pg_catalog.query_to_xml(pg_catalog.format($q$]]
-  .. TABLES:format("%L") .. [[$q$, $5::text), false, false, '')::text end as tables,]]
-
--- $1 our idea of the backend's pid: behind a pooler it is another, and then no session lock may be taken. $2 the lock's
--- key, $3 the tracking table, $4 whether to take the lock, $5 the tracking table's schema. The marker stands before the
--- lock, so that an error of its own leaves no lock behind.
-local STATE = "select " .. LAZY .. [[
-  pg_catalog.pg_backend_pid() as pid, pg_catalog.pg_is_in_recovery() as standby,
+-- The marker stands before the lock, so that an error of its own leaves no lock behind.
+local STATE = [[select %s pg_catalog.pg_backend_pid() as pid, pg_catalog.pg_is_in_recovery() as standby,
   pg_catalog.current_setting('transaction_read_only') = 'on' as read_only,
   pg_catalog.current_setting('lock_timeout') as lock_timeout,
   pg_catalog.current_setting('max_locks_per_transaction') as max_locks,
@@ -46,13 +39,30 @@ local STATE = "select " .. LAZY .. [[
     pg_catalog.current_setting('max_worker_processes'), pg_catalog.current_setting('max_wal_senders'),
     coalesce(pg_catalog.current_setting('autovacuum_worker_slots', true),
       pg_catalog.current_setting('autovacuum_max_workers'))] as backends,
-  pg_catalog.current_database() as database, current_user as user,
-  pg_catalog.to_regclass($3) is not null as tracked,
-  pg_catalog.to_regnamespace(pg_catalog.quote_ident($5)) is not null as has_schema,
-  case when $4::boolean and pg_catalog.pg_backend_pid() = $1::int4
-    then pg_catalog.pg_try_advisory_lock($2::int8) end as locked,
-  case when $4::boolean and pg_catalog.pg_backend_pid() = $1::int4 then array[
-]] .. NOTICE_DEATH .. "] end as guarded"
+  pg_catalog.current_database() as database, current_user as user, pg_catalog.to_regclass(%s) is not null as tracked,
+  pg_catalog.to_regnamespace(%s) is not null as has_schema, %s
+  from (select pg_catalog.pg_backend_pid() = $1::int4) s(own)]]
+
+-- Behind a pooler the backend's pid is not the one that libpq was told, and then no session lock may be taken.
+local LOCK = [[case when own then pg_catalog.pg_try_advisory_lock(%d) end as locked,
+  case when own then array[]] .. NOTICE_DEATH .. "] end as guarded"
+local NO_LOCK = "null::boolean as locked"
+
+local function lazily(condition, query, name)
+  return ("case when %s then pg_catalog.query_to_xml(%s, false, false, '')::text end as %s, "):format(condition,
+    sql.quote_literal(query), name)
+end
+
+local function state_question(tracking, lock, with_xml)
+  local name, rare = sql.quote_literal(tracking.name), ""
+  if with_xml then
+    rare = lazily("pg_catalog.to_regnamespace('migrator') is not null", OURS, "ours")
+      .. lazily(("pg_catalog.to_regclass(%s) is null"):format(name),
+        TABLES:format(sql.quote_literal(tracking.schema)), "tables")
+  end
+  return STATE:format(rare, name, sql.quote_literal(sql.quote_ident(tracking.schema)),
+    lock and LOCK:format(tracking.key) or NO_LOCK)
+end
 
 local NO_TABLE = { ["42P01"] = true, ["3F000"] = true }
 
@@ -80,33 +90,43 @@ local function read_system(batch)
   error(rows, 0)
 end
 
-local function ask(conn, query, read, ...)
-  local batch <close> = conn:batch()
-  batch:queue(query, ...)
-  batch:sync()
-  batch:queue(read)
-  batch:sync()
-  batch:queue(SYSTEM)
-  batch:sync()
-  local state = batch:next()[1]
-  skip_to_sync(batch)
-  local rows = read_tracked(batch)
-  skip_to_sync(batch)
-  state.system_identifier = read_system(batch)
-  skip_to_sync(batch)
+---In one flight, each a section of its own. $1 of the first is the backend's pid.
+---@param tracking migrator.Tracking
+---@param lock boolean whether to try to take the run lock
+---@return string[]
+function M.questions(tracking, lock) return { state_question(tracking, lock, true), tracking.read, SYSTEM } end
+
+local function ask(conn, questions, pid)
+  local batch = conn:batch()
+  for number, question in ipairs(questions) do
+    if number == 1 then batch:queue(question, pid) else batch:queue(question) end
+    batch:sync()
+  end
+  return batch
+end
+
+---@param answers migrator.Batch|migrator.Answers closed when it was read
+local function read(answers)
+  local _ <close> = answers
+  local state = answers:next()[1]
+  skip_to_sync(answers)
+  local rows = read_tracked(answers)
+  skip_to_sync(answers)
+  state.system_identifier = read_system(answers)
+  skip_to_sync(answers)
   return state, rows
 end
 
 local FEATURE_NOT_SUPPORTED = "0A000"
 
 ---A server that was built without XML needs another flight, and for a marked database a third.
-local function ask_without_xml(conn, err, ...)
+local function ask_without_xml(conn, err, tracking, lock, pid)
   if not errors.is(err, "sql") then error(err, 0) end
   if err.sqlstate == "42501" then
     errors.add(err, { hint = "the schema migrator must be readable: `migrator baseline --environment NAME` grants it" })
   end
   if err.sqlstate ~= FEATURE_NOT_SUPPORTED then error(err, 0) end
-  local state, rows = ask(conn, (STATE:gsub(LAZY:gsub("%p", "%%%0"), "")), ...)
+  local state, rows = read(ask(conn, { state_question(tracking, lock, false), tracking.read, SYSTEM }, pid))
   local names = {}
   for _, row in ipairs(conn:exec [[select relname::text as name from pg_catalog.pg_class
     where relnamespace = pg_catalog.to_regnamespace('migrator') and relkind = 'r']]) do
@@ -141,14 +161,14 @@ function M.has_tables(conn, tracking) return conn:value(TABLES:format("$1"), tra
 ---@param tracking migrator.Tracking
 ---@param lock boolean whether to try to take the run lock
 ---@param pid integer the backend that is known to be ours alone
+---@param answers? migrator.Answers to M.questions, asked already
 ---@return table state, migrator.Row[] rows
-function M.fly(conn, tracking, lock, pid)
-  local read, key, name, schema = tracking.read, tracking.key, tracking.name, tracking.schema
-  local ok, state, rows = pcall(ask, conn, STATE, read, pid, key, name, lock, schema)
+function M.fly(conn, tracking, lock, pid, answers)
+  local ok, state, rows = pcall(function() return read(answers or ask(conn, M.questions(tracking, lock), pid)) end)
   if ok then
     read_lazy(state)
   else
-    state, rows = ask_without_xml(conn, state, read, pid, key, name, lock, schema)
+    state, rows = ask_without_xml(conn, state, tracking, lock, pid)
   end
   count_lock_slots(state)
   return state, tracking_table.rows(rows)
