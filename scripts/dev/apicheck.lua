@@ -58,6 +58,7 @@ local TYPES = {
   ["migrator.conn"] = function() return registry["migrator.conn"].__index end,
   ["migrator.batch"] = function() return registry["migrator.batch"].__index end,
   ["migrator.later"] = function() return registry["migrator.later"].__index end,
+  ["migrator.answers"] = function() return registry["migrator.answers"].__index end,
   ["migrator.copy_in"] = function() return registry["migrator.copy_in"].__index end,
   ["migrator.copy_out"] = function() return registry["migrator.copy_out"].__index end,
   ["migrator.process"] = function() return registry["migrator.process"].__index end,

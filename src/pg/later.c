@@ -121,8 +121,7 @@ mig_later *mig_later_start(const char *const *keywords, const char *const *value
     later->deadline = deadline;
     later->patience = patience;
     later->steps = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
-    if (later->steps >= 0 && copy_words(later, keywords, values) == 0 &&
-        copy_questions(later, questions) == 0) {
+    if (later->steps >= 0 && copy_words(later, keywords, values) == 0 && copy_questions(later, questions) == 0) {
       atomic_store(&later->owners, 2);
       atomic_fetch_add(&threads, 1);
       if (start_thread(later) == 0) return later;

@@ -14,9 +14,9 @@ typedef struct mig_answers {
 
 typedef struct mig_later mig_later;
 
-/* As mig_pg_open, but returns at once; everything is copied. NULL on failure. The questions, at most MIG_QUESTIONS and a
- * NULL, or NULL, are asked as soon as the session is open, in one flight, each a section of its own; $1 of the first is
- * the backend's pid as libpq knows it. `patience` is the deadline for the answers. */
+/* As mig_pg_open, but returns at once; everything is copied. NULL on failure. The questions, at most MIG_QUESTIONS and
+ * a NULL, or NULL, are asked as soon as the session is open, in one flight, each a section of its own; $1 of the first
+ * is the backend's pid as libpq knows it. `patience` is the deadline for the answers. */
 mig_later *mig_later_start(const char *const *keywords, const char *const *values, mig_deadline deadline,
                            const char *const *questions, mig_deadline patience, mig_err *err) MIG_MUSTCHECK;
 
