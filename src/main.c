@@ -20,9 +20,14 @@ static void hide_passwords(char *arg) {
 
 int main(int argc, char **argv) {
   char **copy = calloc((size_t)argc + 1, sizeof *copy);
-  int copied = 0;
+  int copied = 0, code = 3;
   while (copy && copied < argc && (copy[copied] = strdup(argv[copied]))) hide_passwords(argv[copied++]);
-  if (copy && copied == argc) mig_host_main(argc, copy);
-  fputs("migrator: internal: out of memory\n", stderr);
-  return 3;
+  if (copy && copied == argc) {
+    code = mig_host_run_last(argc, copy);
+  } else {
+    fputs("migrator: internal: out of memory\n", stderr);
+  }
+  while (copied > 0) free(copy[--copied]);
+  free(copy);
+  mig_host_exit(code);
 }

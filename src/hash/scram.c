@@ -30,7 +30,7 @@ static int key_both(keyed *hmac, const char *password) {
   if (n > BLOCK) {
     ok = SHA256((const unsigned char *)password, n, key) != NULL;
   } else {
-    memcpy(key, password, n);
+    for (size_t i = 0; i < n; i++) key[i] = (unsigned char)password[i];
   }
   ok = ok && key_one(&hmac->inner, key, 0x36) && key_one(&hmac->outer, key, 0x5c);
   OPENSSL_cleanse(key, sizeof key);

@@ -137,8 +137,9 @@ static int run(int argc, char **argv, void (*end)(lua_State *)) {
 
 int mig_run(int argc, char **argv) { return run(argc, argv, lua_close); }
 
-void mig_host_main(int argc, char **argv) {
-  int code = run(argc, argv, leave);
+int mig_host_run_last(int argc, char **argv) { return run(argc, argv, leave); }
+
+void mig_host_exit(int code) {
 #ifdef __SANITIZE_ADDRESS__
   exit(code); /* leaks are looked for there */
 #else

@@ -6,7 +6,8 @@
 
 #include "base/clock.h"
 
-_Noreturn void mig_host_main(int argc, char **argv); /* mig_run as all that a process does: ends it */
+int mig_host_run_last(int argc, char **argv); /* mig_run as the last thing that the process does */
+_Noreturn void mig_host_exit(int code);       /* behind it */
 void mig_host_limit(lua_State *L,
                     mig_deadline deadline); /* Lua code running beyond it is stopped; MIG_NEVER lifts it */
 
