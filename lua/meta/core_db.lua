@@ -17,7 +17,8 @@ function core.open(keywords, deadline) end
 ---Raises `internal`.
 ---@param keywords table<string, string> for libpq
 ---@param deadline? number
----@param questions? string[] at most four; $1 of the first is the backend's pid as libpq knows it
+---@param questions? { oldest?: integer } at most four texts; $1 of the first is the backend's pid as libpq knows it;
+---  oldest: the version_number from which on a server is asked
 ---@param patience? number the answers' deadline
 ---@return migrator.Later
 function core.open_later(keywords, deadline, questions, patience) end

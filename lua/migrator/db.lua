@@ -99,7 +99,8 @@ end
 
 ---Opens a session while something else goes on. The function that comes back waits for it and raises as `connect` does;
 ---a session that nobody takes closes itself.
----@param questions? string[] asked as soon as it is open; $1 of the first is the backend's pid as libpq knows it
+---@param questions? { oldest?: integer } texts that are asked as soon as it is open, of a server that is not too old; $1
+---  of the first is the backend's pid as libpq knows it
 ---@return fun(): migrator.Conn, migrator.Answers take
 function M.connect_later(target, opts, questions)
   opts = check_options("connect_later", opts, CONNECT)

@@ -32,7 +32,16 @@ function M.look(conn, tracking, lock, pid, answers)
   return state, rows
 end
 
-M.has_tables, M.questions = first_flight.has_tables, first_flight.questions
+M.has_tables = first_flight.has_tables
+
+---What db.connect_later is to ask for M.look.
+---@param tracking migrator.Tracking
+---@param lock boolean
+function M.questions(tracking, lock)
+  local out = first_flight.questions(tracking, lock)
+  out.oldest = OLDEST
+  return out
+end
 
 ---Do two clients share a backend, or does one client's backend change? A pool that has no second one for us, although
 ---ours is idle, has not taken ours: then it is a small one in session mode.

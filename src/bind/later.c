@@ -38,27 +38,31 @@ static int later_close(lua_State *L) {
   return 0;
 }
 
-/* The list at index 3, or nil. */
-static void check_questions(lua_State *L, const char *questions[MIG_QUESTIONS + 1]) {
+/* The list at index 3, or nil, with its field `oldest`; the deadline at 4. */
+static void check_questions(lua_State *L, mig_questions *out) {
   lua_Integer n = lua_isnoneornil(L, 3) ? 0 : luaL_len(L, 3);
   luaL_argcheck(L, n <= MIG_QUESTIONS, 3, "too many questions");
+  *out = (mig_questions){.patience = mig_check_deadline(L, 4)};
   for (lua_Integer i = 0; i < n; i++) {
     lua_rawgeti(L, 3, i + 1);
-    questions[i] = mig_check_cstring(L, -1);
+    out->list[i] = mig_check_cstring(L, -1);
     lua_pop(L, 1); /* the list keeps it */
   }
-  questions[n] = NULL;
+  if (n == 0) return;
+  lua_getfield(L, 3, "oldest");
+  out->oldest = (int)luaL_optinteger(L, -1, 0);
+  lua_pop(L, 1);
 }
 
 int mig_db_open_later(lua_State *L) {
-  mig_deadline deadline = mig_check_deadline(L, 2), patience = mig_check_deadline(L, 4);
-  const char *questions[MIG_QUESTIONS + 1];
+  mig_deadline deadline = mig_check_deadline(L, 2);
+  mig_questions questions;
   size_t n;
-  check_questions(L, questions);
+  check_questions(L, &questions);
   const char **arrays = mig_to_keywords(L, &n);
   LaterBox *box = mig_new_box(L, sizeof *box, 0, LATER);
   mig_err err;
-  box->later = mig_later_start(arrays, arrays + n, deadline, questions, patience, &err);
+  box->later = mig_later_start(arrays, arrays + n, deadline, &questions, &err);
   if (!box->later) return mig_raise(L, &err);
   return 1;
 }

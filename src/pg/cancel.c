@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,10 +35,12 @@ static int wait_for(pid_t child, mig_deadline deadline) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
 }
 
+/* PQcancel waits without end, perhaps longer than whoever asked lives. */
 int mig_pg_cancel(mig_pg *pg, mig_deadline deadline, mig_err *err) {
-  pid_t child = fork();
+  pid_t parent = getpid(), child = fork();
   if (child == 0) {
     char text[256];
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent) _exit(1);
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_DFL);
     _exit(PQcancel(pg->cancel, text, sizeof text) ? 0 : 1);

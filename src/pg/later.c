@@ -23,20 +23,20 @@ struct mig_later {
   int steps; /* an eventfd: one for the session, or that there is none, and one for the answers */
   pthread_t thread;
   int joined;
-  mig_deadline deadline, patience;
+  mig_deadline deadline;
   mig_pg pg;
   mig_err err;
   int failed;
   char **words; /* keywords, NULL, values, NULL */
   size_t count;
-  char *questions[MIG_QUESTIONS + 1];
+  mig_questions questions; /* copies, which are ours to free */
   mig_answers answers;
 };
 
 static void release(mig_later *later) {
   if (atomic_fetch_sub(&later->owners, 1) > 1) return;
   for (size_t i = 0; i < later->answers.count; i++) PQclear(later->answers.list[i]);
-  for (size_t i = 0; i < MIG_QUESTIONS; i++) free(later->questions[i]);
+  for (size_t i = 0; i < MIG_QUESTIONS; i++) free((char *)later->questions.list[i]);
   mig_pg_close(&later->pg);
   if (later->steps >= 0) close(later->steps);
   for (size_t i = 0; later->words && i < 2 * (later->count + 1); i++) free(later->words[i]);
@@ -50,9 +50,10 @@ static int send_questions(mig_later *later) {
   const char *value = pid;
   int length = snprintf(pid, sizeof pid, "%d", PQbackendPID(pg->conn));
   if (mig_pipeline_begin(pg, &later->err)) return -1;
-  for (size_t i = 0; later->questions[i]; i++) {
+  for (size_t i = 0; later->questions.list[i]; i++) {
     const mig_params params = {.count = i == 0, .values = &value, .lengths = &length};
-    if (mig_pg_send(pg, later->questions[i], &params, &later->err) || mig_pipeline_sync(pg, &later->err)) return -1;
+    if (mig_pg_send(pg, later->questions.list[i], &params, &later->err) || mig_pipeline_sync(pg, &later->err))
+      return -1;
   }
   return 0;
 }
@@ -60,16 +61,16 @@ static int send_questions(mig_later *later) {
 static int ask(mig_later *later) {
   mig_answers *answers = &later->answers;
   size_t sections = 0;
-  if (!later->questions[0]) return 0;
+  if (!later->questions.list[0] || PQserverVersion(later->pg.conn) < later->questions.oldest) return 0;
   if (send_questions(later)) return -1;
-  while (later->questions[sections]) {
+  while (later->questions.list[sections]) {
     PGresult *result;
-    if (mig_pg_next(&later->pg, later->patience, &result, &later->err)) return -1;
+    if (mig_pg_next(&later->pg, later->questions.patience, &result, &later->err)) return -1;
     if (!result) continue;
     if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) sections++;
     answers->list[answers->count++] = result;
   }
-  return mig_pipeline_end(&later->pg, later->patience, &later->err);
+  return mig_pipeline_end(&later->pg, later->questions.patience, &later->err);
 }
 
 static void *open_session(void *arg) {
@@ -96,9 +97,11 @@ static int copy_words(mig_later *later, const char *const *keywords, const char 
   return 0;
 }
 
-static int copy_questions(mig_later *later, const char *const *questions) {
-  for (size_t i = 0; questions && questions[i] && i < MIG_QUESTIONS; i++)
-    if (!(later->questions[i] = strdup(questions[i]))) return -1;
+static int copy_questions(mig_later *later, const mig_questions *questions) {
+  later->questions.oldest = questions->oldest;
+  later->questions.patience = questions->patience;
+  for (size_t i = 0; questions->list[i]; i++)
+    if (!(later->questions.list[i] = strdup(questions->list[i]))) return -1;
   return 0;
 }
 
@@ -114,12 +117,11 @@ static int start_thread(mig_later *later) {
 }
 
 mig_later *mig_later_start(const char *const *keywords, const char *const *values, mig_deadline deadline,
-                           const char *const *questions, mig_deadline patience, mig_err *err) {
+                           const mig_questions *questions, mig_err *err) {
   mig_later *later = calloc(1, sizeof *later);
   if (later) {
     atomic_init(&later->owners, 1);
     later->deadline = deadline;
-    later->patience = patience;
     later->steps = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
     if (later->steps >= 0 && copy_words(later, keywords, values) == 0 && copy_questions(later, questions) == 0) {
       atomic_store(&later->owners, 2);
@@ -153,7 +155,7 @@ int mig_later_take(mig_later *later, mig_pg *pg, mig_answers *answers, mig_err *
       mig_err_set(err, "connect", "the name %s was not resolved before the deadline", host_of(later));
     return -1;
   }
-  if (wait_step(later, later->patience, err)) return -1;
+  if (wait_step(later, later->questions.patience, err)) return -1;
   pthread_join(later->thread, NULL);
   later->joined = 1;
   if (later->failed) {

@@ -14,11 +14,17 @@ typedef struct mig_answers {
 
 typedef struct mig_later mig_later;
 
-/* As mig_pg_open, but returns at once; everything is copied. NULL on failure. The questions, at most MIG_QUESTIONS and
- * a NULL, or NULL, are asked as soon as the session is open, in one flight, each a section of its own; $1 of the first
- * is the backend's pid as libpq knows it. `patience` is the deadline for the answers. */
+/* What to ask as soon as the session is open, in one flight, each a section of its own; $1 of the first is the
+ * backend's pid as libpq knows it. */
+typedef struct mig_questions {
+  const char *list[MIG_QUESTIONS + 1]; /* and a NULL */
+  int oldest;                          /* server version; an older one is asked nothing */
+  mig_deadline patience;               /* the answers' deadline */
+} mig_questions;
+
+/* As mig_pg_open, but returns at once; everything is copied. NULL on failure. */
 mig_later *mig_later_start(const char *const *keywords, const char *const *values, mig_deadline deadline,
-                           const char *const *questions, mig_deadline patience, mig_err *err) MIG_MUSTCHECK;
+                           const mig_questions *questions, mig_err *err) MIG_MUSTCHECK;
 
 /* Waits until it is open and has its answers, or has failed; moves it into pg, and them to the caller. Once;
  * mig_later_free is due in either case. */
