@@ -98,14 +98,6 @@ static int run_main(lua_State *L) {
   return 1;
 }
 
-/* Finalizers run, memory stays: the system takes it back all at once, faster than we could bit by bit. */
-static void leave(lua_State *L) {
-  static lua_State *volatile kept; /* reachable, should somebody look for leaks */
-  kept = L;
-  mig_alloc_keep();
-  lua_close(kept);
-}
-
 static int run(int argc, char **argv, void (*end)(lua_State *)) {
   int code = EXIT_INTERNAL;
   mig_err err;
@@ -137,14 +129,26 @@ static int run(int argc, char **argv, void (*end)(lua_State *)) {
 
 int mig_run(int argc, char **argv) { return run(argc, argv, lua_close); }
 
+#ifdef __SANITIZE_ADDRESS__ /* looks for leaks at exit */
+
+int mig_host_run_last(int argc, char **argv) { return mig_run(argc, argv); }
+void mig_host_exit(int code) { exit(code); }
+
+#else
+
+/* Finalizers run, memory stays: the system takes it back all at once, faster than we could bit by bit. */
+static void leave(lua_State *L) {
+  static lua_State *volatile kept; /* reachable, should somebody look for leaks */
+  kept = L;
+  mig_alloc_keep();
+  lua_close(kept);
+}
+
 int mig_host_run_last(int argc, char **argv) { return run(argc, argv, leave); }
 
-void mig_host_exit(int code) {
-#ifdef __SANITIZE_ADDRESS__
-  exit(code); /* leaks are looked for there */
-#else
-  _exit(code); /* what libraries do at exit is of no use to anybody any more */
+/* What libraries do at exit is of no use to anybody any more. */
+void mig_host_exit(int code) { _exit(code); }
+
 #endif
-}
 
 const char *mig_version(void) { return MIGRATOR_VERSION; }
