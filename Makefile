@@ -123,10 +123,10 @@ drizzle-table: $(BUILD)/migrator ## the table in docs/drizzle.md, from the share
 asan: ## every spec under the address and undefined-behaviour sanitizers
 	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	  $(MAKE) --no-print-directory BUILD=build-asan HARDEN= LDHARDEN= \
-	  CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined' $(or $(TARGET),test-all)
+	  CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -DMIG_LEAK_CHECK' $(or $(TARGET),test-all)
 
 valgrind: ## specs without a server under valgrind
-	@$(MAKE) --no-print-directory test-unit \
+	@$(MAKE) --no-print-directory test-unit BUILD=build-valgrind CFLAGS='-O1 -g -DMIG_LEAK_CHECK' \
 	  WRAP='env MIGRATOR_VALGRIND=1 valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9 --child-silent-after-fork=yes'
 
 # Checks that run nothing of the program but its own tools, cheapest first; CI's order is that of `check`.
