@@ -33,6 +33,10 @@ local Later = {}
 ---@return migrator.Answers
 function Later:take() end
 
+---Is it open, or has it failed? Then the answers are not far.
+---@return boolean
+function Later:is_due() end
+
 ---Does without it.
 function Later:close() end
 

@@ -102,11 +102,12 @@ end
 ---@param questions? { oldest?: integer } texts that are asked as soon as it is open, of a server that is not too old; $1
 ---  of the first is the backend's pid as libpq knows it
 ---@return fun(): migrator.Conn, migrator.Answers take
+---@return fun(): boolean is_due whether take will hardly wait
 function M.connect_later(target, opts, questions)
   opts = check_options("connect_later", opts, CONNECT)
   local words, deadline, limit = prepare(target, opts)
   local later = core.open_later(words, deadline, questions, opts.deadline)
-  return function() return finish(opts, limit, words, later.take, later) end
+  return function() return finish(opts, limit, words, later.take, later) end, function() return later:is_due() end
 end
 
 ---A connection or nil and the error: a question.

@@ -53,14 +53,20 @@ end
 ---with the journal.
 local function connect_later(config, opts)
   if opts.conn then return nil end
-  local ok, take = pcall(function()
+  local ok, take, is_due = pcall(function()
     return db.connect_later(server.check_url(config_module.need_url(config)), connect_options(config, opts.deadline),
       server.questions(tracking_table.new(config.schema, config.table), true))
   end)
   return function()
     if not ok then error(take, 0) end
     return take()
-  end
+  end, is_due
+end
+
+---A server takes longer to let us in than a short journal to be read: what pending files need is loaded meanwhile.
+local function load_ahead(is_due)
+  if is_due and not is_due() then require "migrator.plan.segments" end
+  if is_due and not is_due() then require "migrator.apply" end
 end
 
 local function check_marker(config, session, opts)
@@ -180,9 +186,10 @@ function M.migrate(config, emit, opts)
   local before, session = opts.conn and opts.conn:round_trips() or 0, nil
   local ok, err = pcall(function()
     M.check_attended(config)
-    local how = { lock = true, emit = emit, deadline = opts.deadline, conn = opts.conn,
-      take = connect_later(config, opts) }
+    local take, is_due = connect_later(config, opts)
+    local how = { lock = true, emit = emit, deadline = opts.deadline, conn = opts.conn, take = take }
     local entries = M.journal(config)
+    load_ahead(is_due)
     local scripts = config.repeatable and repeatable.load(config.repeatable)
     session = M.open_for(entries, config, how)
     result.server = session.state

@@ -67,6 +67,12 @@ int mig_db_open_later(lua_State *L) {
   return 1;
 }
 
+static int later_is_due(lua_State *L) {
+  LaterBox *box = luaL_checkudata(L, 1, LATER);
+  lua_pushboolean(L, !box->later || mig_later_is_due(box->later));
+  return 1;
+}
+
 /* -> the session and the answers, once. Raises what opening it raised. */
 static int later_take(lua_State *L) {
   LaterBox *box = luaL_checkudata(L, 1, LATER);
@@ -84,7 +90,8 @@ static int later_take(lua_State *L) {
   return failed ? mig_raise(L, &err) : 2;
 }
 
-static const luaL_Reg methods[] = {{"take", later_take}, {"close", later_close}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"take", later_take}, {"is_due", later_is_due}, {"close", later_close}, {NULL, NULL}};
 static const luaL_Reg answers_methods[] = {{"next", answers_next}, {"close", answers_close}, {NULL, NULL}};
 
 void mig_later_open(lua_State *L) {

@@ -142,6 +142,11 @@ static const char *host_of(const mig_later *later) {
   return "the server";
 }
 
+int mig_later_is_due(const mig_later *later) {
+  struct pollfd waiting = {.fd = later->steps, .events = POLLIN};
+  return poll(&waiting, 1, 0) > 0;
+}
+
 static int wait_step(mig_later *later, mig_deadline deadline, mig_err *err) {
   eventfd_t one;
   if (deadline != MIG_NEVER) deadline += THREAD_SLACK;

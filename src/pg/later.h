@@ -26,6 +26,8 @@ typedef struct mig_questions {
 mig_later *mig_later_start(const char *const *keywords, const char *const *values, mig_deadline deadline,
                            const mig_questions *questions, mig_err *err) MIG_MUSTCHECK;
 
+int mig_later_is_due(const mig_later *later); /* is it open, or has it failed? */
+
 /* Waits until it is open and has its answers, or has failed; moves it into pg, and them to the caller. Once;
  * mig_later_free is due in either case. */
 int mig_later_take(mig_later *later, mig_pg *pg, mig_answers *answers, mig_err *err) MIG_MUSTCHECK;

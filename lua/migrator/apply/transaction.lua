@@ -47,7 +47,7 @@ local function produce(ctx, segment)
   local after, waiting = table.move(ctx.rows, 1, #ctx.rows, 1, {}), {}
   for number, item in ipairs(segment.items) do
     local entry = item.entry
-    local list = entry:statements()
+    local list = item.statements or entry:statements()
     yield({ kind = "start", entry = entry, count = #list })
     for _, own in ipairs(settings.statements(item, "enter")) do
       yield({ kind = "set", entry = entry }, own.text, own.params)

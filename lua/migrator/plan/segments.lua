@@ -17,7 +17,7 @@ local M = {}
 ---@class migrator.SegmentItem
 ---@field entry migrator.Entry
 ---@field count integer its statements
----@field statements? migrator.Statement[]
+---@field statements? migrator.Statement[] those of a short run, or when they were asked for
 ---@field headers migrator.Headers
 ---@field kinds? migrator.Kind[] of its statements, when it stands alone
 ---@field late? integer line of a header below the first statement
@@ -77,8 +77,16 @@ local function enum_use(watcher, list)
   end
 end
 
+-- Statements are kept for applying them, lest they be read again, as long as they take about so much memory.
+local KEPT, EACH = 6 << 20, 300
+
 local Builder = {}
 Builder.__index = Builder
+
+function Builder:keep(list)
+  self.kept = self.kept + #list.source + EACH * #list
+  return (self.facts.keep or self.kept <= KEPT) and list or nil
+end
 
 function Builder:open(kind, reason)
   self.current = { kind = kind, items = {}, reason = reason }
@@ -157,7 +165,7 @@ end
 ---Puts one file where it belongs.
 function Builder:take(entry, tx, known)
   local list, reason, head = look(entry, known)
-  local item = { entry = entry, count = #list, statements = self.facts.keep and list or nil, headers = head,
+  local item = { entry = entry, count = #list, statements = self:keep(list), headers = head,
     late = headers.find_late(list) }
   local done = self.facts.part_way and self.facts.part_way[entry.tag]
   if done then item.done, reason = done, reason or entry.path .. " stopped part way" end
@@ -187,7 +195,7 @@ end
 local function knowledge(names) return setmetatable({}, { __index = names }) end
 
 ---@class migrator.PlanFacts
----@field keep? boolean the statements stay in the segments, for showing them
+---@field keep? boolean all statements stay in the segments, for showing them
 ---@field server_version? integer
 ---@field committing? table<string, boolean> procedures known to end transactions, by name
 ---@field partitioned? table<string, boolean> partitioned tables and indexes, by name
@@ -200,7 +208,7 @@ local function knowledge(names) return setmetatable({}, { __index = names }) end
 ---@return migrator.Segment[]
 function M.build(entries, tx, facts)
   facts = facts or {}
-  local builder = setmetatable({ segments = {}, facts = facts }, Builder)
+  local builder = setmetatable({ segments = {}, facts = facts, kept = 0 }, Builder)
   local known = { procedures = knowledge(facts.committing), partitioned = knowledge(facts.partitioned) }
   for _, entry in ipairs(entries) do builder:take(entry, tx, known) end
   return builder:finish()
