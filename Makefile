@@ -23,7 +23,7 @@ LIBPQ   ?= $(if $(and $(ARCHIVES),$(IS_15)),inside,shared)
 ifeq ($(LIBPQ),inside)
 CPPFLAGS += -DMIG_LIBPQ_INSIDE
 PQ_INSIDE = $(BUILD)/obj/libpq.o
-PQ_LIBS  = $(PQ_INSIDE) -l:libgssapi_krb5.so.2 -lssl -lcrypto
+PQ_LIBS  = $(PQ_INSIDE) -lssl -lcrypto
 else
 PQ_LIBS  = $(shell $(PKG_CONFIG) --libs libpq libcrypto)
 endif

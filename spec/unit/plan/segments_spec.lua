@@ -232,9 +232,12 @@ describe("plan.segments", function()
     end
   end)
 
-  it("counts the statements of each file, and keeps them only when asked", function()
-    local item = build({ "select 1; select 2;\n--> statement-breakpoint\nselect 3" })[1].items[1]
-    assert.same({ 3, nil }, { item.count, item.statements })
+  it("counts the statements of each file, and keeps them while they are few or when asked", function()
+    local text = "select 1; select 2;\n--> statement-breakpoint\nselect 3"
+    local item = build({ text })[1].items[1]
+    assert.same({ 3, 3 }, { item.count, #item.statements })
+    item = build({ ("select 1;"):rep(30000) })[1].items[1]
+    assert.same({ 30000, nil }, { item.count, item.statements })
     item = build({ "select 1; vacuum;" }, "all", { keep = true })[1].items[1]
     assert.same({ "plain", "outside" }, { item.statements[1].kind, item.statements[2].kind })
   end)
