@@ -96,7 +96,9 @@ describe("a marked database", function()
         environment, environment), ran.stderr, 1, true)
       assert.is_nil(ran.stdout:find("Migration state", 1, true))
       assert.is_false(has_a(url))
-      assert.equal(0, value(url, "select count(*) from pg_locks where locktype = 'advisory'"))
+      wait.till(function() -- a session's end takes the server a moment
+        return value(url, "select count(*) from pg_locks where locktype = 'advisory'") == 0
+      end, 5)
     end
     local ran = migrate((marked "staging"))
     assert.equal(2, ran.code)
