@@ -50,7 +50,7 @@ function http.try_get(url, options) end
 ---@return boolean
 function http.port_free(port, host) end
 
----A port that is free on both loopback addresses now.
+---A port that is free on both loopback addresses now, and not one that the system gives to outgoing connections.
 ---@return integer
 function http.find_port() end
 

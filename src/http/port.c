@@ -5,11 +5,13 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ATTEMPTS = 64 };
+enum { ATTEMPTS = 64, LOWEST = 10000, ENOUGH = 1000, USUAL_FIRST = 32768 };
 
 typedef union address {
   struct sockaddr any;
@@ -69,11 +71,31 @@ int mig_port_free(int port, const char *host, int *is_free, mig_err *err) {
   return *is_free < 0 ? -1 : 0;
 }
 
+/* The first of the ports that the system gives to outgoing connections by itself. */
+static unsigned first_given(void) {
+  char text[32] = "";
+  FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+  unsigned long first = USUAL_FIRST;
+  if (!file) return USUAL_FIRST;
+  if (fgets(text, sizeof text, file)) first = strtoul(text, NULL, 10);
+  fclose(file);
+  return first <= 65535 ? (unsigned)first : USUAL_FIRST;
+}
+
+/* Of the others, lest it be given away before it is listened on; 0, any, where there are hardly others. */
+static int pick(unsigned first) {
+  uint32_t number;
+  if (first < LOWEST + ENOUGH || getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number) return 0;
+  return (int)(LOWEST + number % (first - LOWEST));
+}
+
 int mig_port_find(int *port, mig_err *err) {
+  unsigned first = first_given();
   for (int i = 0; i < ATTEMPTS; i++) {
     int is_free;
-    *port = 0;
-    if (claim("127.0.0.1", port, err) < 0 || mig_port_free(*port, NULL, &is_free, err)) return -1;
+    *port = pick(first);
+    is_free = claim("127.0.0.1", port, err);
+    if (is_free < 0 || (is_free && mig_port_free(*port, NULL, &is_free, err))) return -1;
     if (is_free) return 0;
   }
   return mig_err_set(err, "http", "no free port on the loopback address");
