@@ -375,6 +375,10 @@ function Batch:sync() end
 ---@return boolean ready false when the deadline came first
 function Batch:wait(deadline) end
 
+---Says whether `next` has an answer, without waiting for one. Raises `connect`.
+---@return boolean
+function Batch:ready() end
+
 ---Returns the next result, in order.
 ---Raises `sql` with the `index` of the statement; `connect`, `timeout`, `interrupted`.
 ---```lua

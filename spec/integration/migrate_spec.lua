@@ -65,6 +65,17 @@ describe("migrate, the trovella fixture", function()
     assert.equal(1, cjson.decode(migrate(url, TROVELLA .. "/migrations", "--json").stdout).round_trips)
   end)
 
+  it("knows how long each took, though answers of quick statements are fetched together", function()
+    local quick = ("select 1;\n"):rep(300)
+    local document = cjson.decode(migrate(pg.database(), project.write { { "0000_a", quick },
+      { "0001_b", "select pg_sleep(0.3);" }, { "0002_c", quick } }, "--json").stdout)
+    local took = {}
+    for i, item in ipairs(document.applied_now) do took[i] = item.duration_ms end
+    assert.is_true(took[1] > 0 and took[3] > 0)
+    assert.is_true(took[2] >= 299, took[2])
+    assert.is_true(took[1] + took[2] + took[3] <= document.duration_ms)
+  end)
+
   it("adds the tracking rows in the journal's order, many at once", function()
     local files, url = {}, pg.database()
     for i = 1, 450 do files[i] = { ("%04d_m"):format(i), ("select %d;"):format(i) } end

@@ -56,11 +56,14 @@ static int batch_sync(lua_State *L) {
   return 0;
 }
 
+enum { FEW = 32 };
+
 /* Takes the next real result into box->ahead; the NULLs that stand between those of two statements are passed over.
  * 1 when it is there, 0 when the deadline came first. */
 static int fetch(lua_State *L, BatchBox *box, mig_deadline deadline) {
   mig_pg *pg = &box->conn->pg;
   mig_err err;
+  pg->paced = box->sent - box->received > FEW;
   while (!box->ahead) {
     int ready = mig_pg_ready(pg, deadline, &err);
     if (ready == 0) return 0;
@@ -75,6 +78,20 @@ static int batch_wait(lua_State *L) {
   mig_deadline until = mig_check_deadline(L, 2), limit = box->conn->deadline;
   int ready = box->received == box->sent || fetch(L, box, until < limit ? until : limit);
   lua_pushboolean(L, ready || until >= limit);
+  return 1;
+}
+
+/* -> has next an answer, without waiting for one? */
+static int batch_ready(lua_State *L) {
+  BatchBox *box = check_batch(L);
+  int come = box->received < box->sent;
+  mig_err err;
+  while (come && !box->ahead) {
+    come = mig_pg_has_come(&box->conn->pg, &err);
+    if (come < 0 || (come && mig_pg_next(&box->conn->pg, box->conn->deadline, &box->ahead, &err)))
+      return mig_raise(L, &err);
+  }
+  lua_pushboolean(L, come);
   return 1;
 }
 
@@ -123,12 +140,13 @@ static int batch_close(lua_State *L) {
   box->ahead = NULL;
   if (!conn) return 0;
   conn->busy = NULL;
+  conn->pg.paced = 0;
   if (conn->pg.conn && mig_pipeline_end(&conn->pg, conn->deadline, &err)) return mig_raise(L, &err);
   return 0;
 }
 
 static const luaL_Reg methods[] = {
-    {"queue", batch_queue}, {"flush", batch_flush}, {"sync", batch_sync}, {"wait", batch_wait},
-    {"next", batch_next},   {"close", batch_close}, {NULL, NULL}};
+    {"queue", batch_queue}, {"flush", batch_flush}, {"sync", batch_sync},   {"wait", batch_wait},
+    {"ready", batch_ready}, {"next", batch_next},   {"close", batch_close}, {NULL, NULL}};
 
 void mig_batch_open(lua_State *L) { mig_new_type(L, BATCH, methods, batch_close); }

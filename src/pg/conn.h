@@ -28,7 +28,10 @@ typedef struct mig_pg {
   PGcancel *cancel; /* made while nothing is wrong, for the moment when something is */
   mig_notices notices;
   int sent;             /* something was sent that was not waited for yet */
+  int unsynced;         /* statements of a pipeline behind its last sync */
   unsigned round_trips; /* how often an answer was waited for; connecting is not counted */
+  int paced;            /* many answers are to come: fetch them once a millisecond */
+  int64_t read_at;      /* when the last were fetched */
 } mig_pg;
 
 /* keywords and values as PQconnectStartParams takes them. On failure pg->conn is NULL. */

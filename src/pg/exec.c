@@ -2,13 +2,14 @@
 
 #include <poll.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/wait.h"
 #include "pg/alive.h"
 #include "pg/cancel.h"
 #include "pg/diag.h"
 
-enum { CANCEL_MS = 1500, DRAIN_MS = 1500, LOOK_MS = 5000 };
+enum { CANCEL_MS = 1500, DRAIN_MS = 1500, LOOK_MS = 5000, PACE_NS = 1000000 };
 
 static int lost(mig_pg *pg, mig_err *err) {
   mig_diag_lost(pg->conn, err);
@@ -17,7 +18,7 @@ static int lost(mig_pg *pg, mig_err *err) {
 }
 
 int mig_pg_send(mig_pg *pg, const char *sql, const mig_params *params, mig_err *err) {
-  pg->sent = 1;
+  pg->sent = pg->unsynced = 1;
   int sent = params->count < 0
                  ? PQsendQuery(pg->conn, sql)
                  : PQsendQueryParams(pg->conn, sql, params->count, NULL, params->values, params->lengths, NULL, 0);
@@ -42,6 +43,13 @@ static int wait_alive(mig_pg *pg, short events, mig_deadline deadline, short *re
   }
 }
 
+/* Being woken for each answer costs both sides more than most statements take. */
+static void keep_pace(const mig_pg *pg) {
+  int64_t left = pg->read_at + PACE_NS - mig_now();
+  struct timespec pause = {.tv_nsec = left};
+  if (left > 0) nanosleep(&pause, NULL);
+}
+
 /* One step: push out what waits to be sent, take in what has come. */
 int mig_pg_wait(mig_pg *pg, mig_deadline deadline, mig_err *err) {
   short ready;
@@ -51,9 +59,11 @@ int mig_pg_wait(mig_pg *pg, mig_deadline deadline, mig_err *err) {
     pg->round_trips++;
   }
   if (pending < 0) return lost(pg, err);
+  if (pg->paced) keep_pace(pg);
   if (wait_alive(pg, (short)(pending ? POLLIN | POLLOUT : POLLIN), deadline, &ready, err)) return -1;
-  if ((ready & ~POLLOUT) && !PQconsumeInput(pg->conn)) return lost(pg, err);
-  return 0;
+  if (!(ready & ~POLLOUT)) return 0;
+  pg->read_at = mig_now();
+  return PQconsumeInput(pg->conn) ? 0 : lost(pg, err);
 }
 
 static int next_result(mig_pg *pg, mig_deadline deadline, PGresult **out, mig_err *err) {
@@ -88,11 +98,11 @@ static int drop_copy(mig_pg *pg, mig_deadline deadline, mig_err *err) {
   }
 }
 
-/* Reads until the server has nothing more to say: in a pipeline, until the answer to a sync of our own. */
+/* Reads until the server has nothing more to say: in a pipeline, until the answer to the last sync. */
 static int read_away(mig_pg *pg, mig_deadline deadline, mig_err *err) {
   PGresult *result;
   int nulls = 0, in_pipeline = PQpipelineStatus(pg->conn) != PQ_PIPELINE_OFF;
-  if (in_pipeline && !PQpipelineSync(pg->conn)) return lost(pg, err);
+  if (in_pipeline && pg->unsynced && mig_pipeline_sync(pg, err)) return -1;
   for (;;) {
     ExecStatusType status;
     if (next_result(pg, deadline, &result, err)) return -1;
@@ -134,6 +144,12 @@ int mig_pg_ready(mig_pg *pg, mig_deadline deadline, mig_err *err) {
   return 1;
 }
 
+int mig_pg_has_come(mig_pg *pg, mig_err *err) {
+  int pending = PQflush(pg->conn);
+  if (pending < 0 || (PQisBusy(pg->conn) && !PQconsumeInput(pg->conn))) return lost(pg, err);
+  return pending == 0 && !PQisBusy(pg->conn);
+}
+
 int mig_pg_drain(mig_pg *pg, mig_deadline deadline, mig_err *err) {
   for (;;) {
     PGresult *result;
@@ -149,6 +165,7 @@ int mig_pipeline_begin(mig_pg *pg, mig_err *err) {
 }
 
 int mig_pipeline_sync(mig_pg *pg, mig_err *err) {
+  pg->unsynced = 0;
   if (PQpipelineSync(pg->conn)) return 0;
   if (PQstatus(pg->conn) == CONNECTION_BAD) return lost(pg, err);
   return mig_err_set(err, "internal", "cannot sync: %s", PQerrorMessage(pg->conn));

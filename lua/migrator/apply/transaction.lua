@@ -14,6 +14,7 @@ local M = {}
 -- the server say at once that it is done with it: so we always know which one it is at.
 local NONE = {}
 local WINDOW_COUNT, WINDOW_BYTES = 4096, 2 << 20
+local LOOK = 64 -- statements that are sent before what has come meanwhile is taken
 local ROWS = 200 -- tracking rows that are added at once
 
 local function describe_items(items)
@@ -79,39 +80,78 @@ Run.__index = Run
 local HANDLERS = {
   start = function(run, meta)
     run.ctx.emit("migration", { entry = meta.entry, statements = meta.count })
-    run.started = clock.now()
+    run.elapsed = 0
   end,
-  xid = function(run, _, result) run.ctx.flight.xid = result[1].xid end,
-  statement = function(run, meta, result)
-    local now = clock.now()
+  statement = function(run, meta, elapsed)
     run.ctx.emit("statement", { entry = meta.entry, statement = meta.statement, index = meta.index,
-      elapsed = now - run.last, affected = result.affected })
+      elapsed = elapsed, affected = meta.affected })
   end,
-  done = function(run, meta)
-    run.done[#run.done + 1] = { entry = meta.entry, elapsed = clock.now() - run.started }
-  end,
+  done = function(run, meta) run.done[#run.done + 1] = { entry = meta.entry, elapsed = run.elapsed } end,
 }
 
----Takes the next answer. Metas without a statement of their own are handled as they are passed.
-function Run:receive()
-  local meta
-  repeat
-    meta = self.metas[self.head]
+-- Quick statements' answers are fetched together: of what is less than this, each gets the same share; what is more, the
+-- first was waited for.
+local TOGETHER = 0.002
+
+---Tells what was passed since the last time.
+function Run:tell()
+  local took = clock.now() - self.last
+  local share = self.arrived > 0 and math.min(took, TOGETHER) / self.arrived or 0
+  local first = took - share * (self.arrived - 1)
+  for i = 1, self.count do
+    local meta, elapsed = self.passed[i], 0
+    if meta.sent then elapsed, first = first, share end
+    self.elapsed = self.elapsed + elapsed
+    for _, notice in ipairs(meta.notices or NONE) do
+      notice.entry = meta.entry
+      self.ctx.emit("notice", notice)
+    end
+    local handler = HANDLERS[meta.kind]
+    if handler then handler(self, meta, elapsed) end
+    self.passed[i] = nil
+  end
+  if self.arrived > 0 then self.last = clock.now() end
+  self.count, self.arrived = 0, 0
+end
+
+function Run:pass(meta)
+  self.count = self.count + 1
+  self.passed[self.count] = meta
+end
+
+---Goes on to the next meta whose answer is to come, which is the current one then.
+function Run:go_on()
+  while not self.metas[self.head].sent do
+    self:pass(self.metas[self.head])
     self.metas[self.head] = nil
     self.head = self.head + 1
-    self.current = meta
-    if not meta.sent then HANDLERS[meta.kind](self, meta) end
-  until meta.sent
-  local result = self.ctx:answer(self.batch, meta)
-  self.outstanding = self.outstanding - 1
-  self.bytes = self.bytes - meta.bytes
-  for _, notice in ipairs(self.ctx.conn:notices()) do
-    notice.entry = meta.entry
-    self.ctx.emit("notice", notice)
   end
-  local handler = HANDLERS[meta.kind]
-  if handler then handler(self, meta, result) end
-  self.last = clock.now()
+  self.current = self.metas[self.head]
+end
+
+---Takes the next answer.
+function Run:receive()
+  self:go_on()
+  local meta = self.current
+  if not self.batch:ready() then self:tell() end -- whatever is done, before there may be a long wait
+  local result = self.ctx:answer(self.batch, meta)
+  self.metas[self.head] = nil
+  self.head = self.head + 1
+  self.outstanding, self.bytes, self.arrived = self.outstanding - 1, self.bytes - meta.bytes, self.arrived + 1
+  if meta.kind == "xid" then self.ctx.flight.xid = result[1].xid end
+  meta.affected, meta.notices = result.affected, self.ctx.conn:notices()
+  self:pass(meta)
+end
+
+---Makes room in the window, or takes what has come.
+function Run:catch_up()
+  if self.outstanding > WINDOW_COUNT or self.bytes > WINDOW_BYTES then
+    while self.outstanding > 1 and (self.outstanding > WINDOW_COUNT // 2
+      or self.bytes > WINDOW_BYTES // 2) do self:receive() end
+  elseif self.tail % LOOK == 0 then
+    while self.batch:ready() do self:receive() end
+    self:tell()
+  end
 end
 
 function Run:send(meta, text, params)
@@ -122,10 +162,7 @@ function Run:send(meta, text, params)
   self.batch:queue(text, table.unpack(params or NONE))
   self.batch:flush()
   self.outstanding, self.bytes = self.outstanding + 1, self.bytes + #text
-  if self.outstanding > WINDOW_COUNT or self.bytes > WINDOW_BYTES then
-    while self.outstanding > 1 and (self.outstanding > WINDOW_COUNT // 2
-      or self.bytes > WINDOW_BYTES // 2) do self:receive() end
-  end
+  self:catch_up()
 end
 
 function Run:drive(segment)
@@ -134,6 +171,7 @@ function Run:drive(segment)
   end
   self.batch:sync()
   while self.outstanding > 0 do self:receive() end
+  self:tell()
 end
 
 ---@param err any
@@ -166,7 +204,7 @@ end
 ---@return table[] done { entry, elapsed }
 function M.run(ctx, segment)
   local run = setmetatable({ ctx = ctx, metas = {}, head = 1, tail = 1, outstanding = 0, bytes = 0,
-    done = {}, last = clock.now() }, Run)
+    passed = {}, count = 0, arrived = 0, elapsed = 0, done = {}, last = clock.now() }, Run)
   ctx.flight = {}
   run.batch = ctx.conn:batch()
   local ok, err = pcall(run.drive, run, segment)
@@ -175,6 +213,7 @@ function M.run(ctx, segment)
     run.done.failure = not closed and failure or nil
     return run.done
   end
+  pcall(run.tell, run)
   local closed, second = pcall(run.batch.close, run.batch)
   if not closed and not errors.is(err, "interrupted") and not errors.is(err, "connect") then
     ctx.emit("warning", { message = tostring(second) })
