@@ -3,16 +3,13 @@
 #include <stdlib.h>
 
 static long left = -1;
-static int keep;
 
 void mig_alloc_fail_after(long allocations) { left = allocations; }
-
-void mig_alloc_keep(void) { keep = 1; }
 
 void *mig_lua_alloc(void *unused, void *block, size_t old_size, size_t new_size) {
   (void)unused;
   if (new_size == 0) {
-    if (!keep) free(block);
+    free(block);
     return NULL;
   }
   if (left >= 0 && (!block || new_size > old_size)) {

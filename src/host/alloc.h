@@ -7,6 +7,5 @@
 
 void *mig_lua_alloc(void *unused, void *block, size_t old_size, size_t new_size);
 void mig_alloc_fail_after(long allocations); /* -1: never */
-void mig_alloc_keep(void);                   /* from now on nothing is freed: the process is about to end */
 
 #endif

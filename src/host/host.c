@@ -77,9 +77,23 @@ static int last_words(lua_State *L) {
   return 1;
 }
 
+static lua_CFunction last_finalizer;
+static int last_code = -1; /* until the end */
+
+/* Finalizers run in the order opposite to their objects', so that of the first object of all runs behind all others. */
+static void set_last_finalizer(lua_State *L) {
+  lua_newuserdatauv(L, 1, 0);
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, last_finalizer);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
 static int run_main(lua_State *L) {
   int argc = (int)lua_tointeger(L, 1);
   char **argv = lua_touserdata(L, 2);
+  if (last_finalizer) set_last_finalizer(L);
   luaL_openlibs(L);
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   luaL_setfuncs(L, modules, 0);
@@ -98,7 +112,7 @@ static int run_main(lua_State *L) {
   return 1;
 }
 
-static int run(int argc, char **argv, void (*end)(lua_State *)) {
+int mig_run(int argc, char **argv) {
   int code = EXIT_INTERNAL;
   mig_err err;
   lua_State *L = lua_newstate(mig_lua_alloc, NULL);
@@ -119,15 +133,14 @@ static int run(int argc, char **argv, void (*end)(lua_State *)) {
   } else {
     fprintf(stderr, "migrator: internal: %s\n", lua_tostring(L, -1));
   }
-  end(L);
+  last_code = code;
+  lua_close(L);
   running = NULL;
   mig_interrupt_restore();
   if (fflush(stdout)) code = code ? code : EXIT_INTERNAL;
   if (mig_later_busy()) _exit(code); /* what runs at exit would pull the ground from under it */
   return code;
 }
-
-int mig_run(int argc, char **argv) { return run(argc, argv, lua_close); }
 
 #ifdef MIG_LEAK_CHECK /* a tool that looks for leaks at exit (`make asan`, `make valgrind`) */
 
@@ -136,15 +149,20 @@ void mig_host_exit(int code) { exit(code); }
 
 #else
 
-/* Finalizers run, memory stays: the system takes it back all at once, faster than we could bit by bit. */
-static void leave(lua_State *L) {
-  mig_alloc_keep();
-  lua_close(L);
+/* Lua would go on to free its objects one by one; the system takes all memory back at once. What libraries do at exit
+ * is of no use to anybody any more. */
+static int leave(lua_State *L) {
+  (void)L;
+  if (last_code < 0) return 0; /* os.exit */
+  if (fflush(stdout)) last_code = last_code ? last_code : EXIT_INTERNAL;
+  _exit(last_code);
 }
 
-int mig_host_run_last(int argc, char **argv) { return run(argc, argv, leave); }
+int mig_host_run_last(int argc, char **argv) {
+  last_finalizer = leave;
+  return mig_run(argc, argv);
+}
 
-/* What libraries do at exit is of no use to anybody any more. */
 void mig_host_exit(int code) { _exit(code); }
 
 #endif
