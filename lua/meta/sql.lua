@@ -4,10 +4,10 @@
 ---@class migrator.sql
 local sql = {}
 
----One statement of a text; `text:sub(offset, offset + length - 1)` is what to send.
+---One statement of a text.
 ---@class (exact) migrator.Statement
+---@field text string what to send, without the semicolon
 ---@field offset integer byte of its first token; comments before it are left out
----@field length integer bytes, without the semicolon
 ---@field line integer line of its first token
 ---@field words string up to 12 leading words, upper-cased; a quoted identifier is `"`, any other token ends them
 

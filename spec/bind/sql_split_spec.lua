@@ -5,7 +5,7 @@ cjson.decode_max_depth(100000)
 
 local function texts(text)
   local found = {}
-  for i, s in ipairs(sql.split(text)) do found[i] = text:sub(s.offset, s.offset + s.length - 1) end
+  for i, s in ipairs(sql.split(text)) do found[i] = s.text end
   return found
 end
 
@@ -50,7 +50,8 @@ local function disagreement(text)
   for i, tree in ipairs(trees) do
     local first = (tree.stmt_location or 0) + 1
     local last = (tree.stmt_len or 0) > 0 and first + tree.stmt_len - 1 or #text
-    local from, to = ours[i].offset, ours[i].offset + ours[i].length - 1
+    local from, to = ours[i].offset, ours[i].offset + #ours[i].text - 1
+    assert(text:sub(from, to) == ours[i].text)
     if from < first or to > last then
       return ("statement %d: %d..%d, the parser has %d..%d"):format(i, from, to, first, last), true
     end
@@ -113,10 +114,10 @@ describe("sql.split", function()
     end
   end)
 
-  it("gives place, length and line of each statement without its comments", function()
+  it("gives place, text and line of each statement without its comments", function()
     assert.same({
-      { offset = 6, length = 9, line = 2, words = "SELECT" },
-      { offset = 27, length = 4, line = 6, words = "DROP" },
+      { offset = 6, text = "select\n 1", line = 2, words = "SELECT" },
+      { offset = 27, text = "drop", line = 6, words = "DROP" },
     }, sql.split("-- a\nselect\n 1 -- b\n; \n\n  drop /* c */"))
   end)
 

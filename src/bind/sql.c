@@ -47,9 +47,10 @@ static void push_words(lua_State *L, const char *text, const mig_statement *stat
 }
 
 static void push_statement(lua_State *L, const char *text, const mig_statement *statement) {
-  lua_createtable(L, 0, 4);
+  lua_createtable(L, 0, 6); /* and what callers note with it */
+  lua_pushlstring(L, text + statement->offset, statement->length);
+  lua_setfield(L, -2, "text");
   set_size(L, "offset", statement->offset + 1);
-  set_size(L, "length", statement->length);
   set_size(L, "line", statement->line);
   push_words(L, text, statement);
   lua_setfield(L, -2, "words");

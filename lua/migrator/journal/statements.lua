@@ -56,11 +56,10 @@ local function add_piece(out, entry, text, first, last, number)
   local found = sql.split(piece)
   if found.problem then refuse_problem(entry, found.problem, text, first) end
   for _, item in ipairs(found) do
-    out[#out + 1] = { text = piece:sub(item.offset, item.offset + item.length - 1), offset = first + item.offset - 1,
-      words = item.words, piece = number, line = out.line + item.line - 1 }
+    item.offset, item.line, item.piece = first + item.offset - 1, out.line + item.line - 1, number
+    out[#out + 1] = item
   end
-  local _, newlines = piece:gsub("\n", "")
-  out.line = out.line + newlines
+  out.line = out.line + sql.position(piece, #piece + 1) - 1
 end
 
 ---@param entry migrator.Entry

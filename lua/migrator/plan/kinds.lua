@@ -117,7 +117,10 @@ function RULES.REPACK(text)
 end
 
 function RULES.ALTER(text, words)
-  if words:find("^ALTER TABLE") then return M.skeleton(text):find("DETACH PARTITION .- CONCURRENTLY") ~= nil end
+  if words:find("^ALTER TABLE") then
+    return text:upper():find("CONCURRENTLY", 1, true) ~= nil
+      and M.skeleton(text):find("DETACH PARTITION .- CONCURRENTLY") ~= nil
+  end
   if words:find("^ALTER DATABASE") then return M.skeleton(text):find("SET TABLESPACE", 1, true) ~= nil end
   if not words:find("^ALTER SUBSCRIPTION") then return false end
   local skeleton = M.skeleton(text)
@@ -130,10 +133,13 @@ function RULES.DO(text) return M.commits_inside(text) end
 -- A slot cannot be made by a transaction that has written, and ours has.
 function RULES.SELECT(text) return text:lower():find("pg_create_logical_replication_slot", 1, true) ~= nil end
 
-local function is_outside(words, text)
-  local first = words:match("^%a+")
-  for _, pattern in ipairs(OUTSIDE_BY_WORD[first] or {}) do
-    if (words .. " "):find(pattern) then return true end
+local function is_outside(first, words, text)
+  local patterns = OUTSIDE_BY_WORD[first]
+  if patterns then
+    local padded = words .. " "
+    for _, pattern in ipairs(patterns) do
+      if padded:find(pattern) then return true end
+    end
   end
   local rule = RULES[first]
   return rule ~= nil and rule(text, words)
@@ -168,10 +174,9 @@ end
 ---Is it one that is refused in a transaction when its relation is partitioned, and is that?
 ---@param statement migrator.Statement
 ---@param partitioned table<string, boolean>
-local function is_over_partitions(statement, partitioned)
-  local words = statement.words
-  if words:find("^CREATE") then note_made(statement, words, partitioned) end
-  local pattern = PARTITIONED[words:match("^%a+")]
+local function is_over_partitions(first, statement, partitioned)
+  if first == "CREATE" then note_made(statement, statement.words, partitioned) end
+  local pattern = PARTITIONED[first]
   local name = pattern and relation_name(statement.text, pattern)
   if not name then return false end
   if partitioned[name] then return true end
@@ -206,17 +211,17 @@ end
 ---@return migrator.Kind
 function M.of(statement, procedures, partitioned)
   local words = statement.words
-  if procedures and words:find("^CREATE.* PROCEDURE") and M.commits_inside(statement.text) then
+  local first = words:match("^%S+") or ""
+  if procedures and first == "CREATE" and words:find(" PROCEDURE", 1, true) and M.commits_inside(statement.text) then
     local name = procedure_name(statement.text, "[Pp][Rr][Oo][Cc][Ee][Dd][Uu][Rr][Ee]")
     if name then procedures[name] = true end
   end
-  if procedures and words:find("^CALL") then
+  if procedures and first == "CALL" then
     local name = procedure_name(statement.text, "^%s*[Cc][Aa][Ll][Ll]")
     if name and procedures[name] then return "outside" end
   end
-  if is_outside(words, statement.text) then return "outside" end
-  if partitioned and is_over_partitions(statement, partitioned) then return "outside" end
-  local first = words:match("^%S+")
+  if is_outside(first, words, statement.text) then return "outside" end
+  if partitioned and is_over_partitions(first, statement, partitioned) then return "outside" end
   if first == "ROLLBACK" or first == "ABORT" then
     return M.skeleton(statement.text):find("^%s*ROLLBACK [%a ]-TO ") and "control" or "rollback"
   end

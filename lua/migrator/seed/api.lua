@@ -52,9 +52,7 @@ local function make_exec(conn, counts)
     if type(text) ~= "string" then errors.raise("seed", "seed.exec wants the text of a statement") end
     local found = sql.split(text)
     for _, statement in ipairs(found) do
-      local part = { words = statement.words, text = text:sub(statement.offset,
-        statement.offset + statement.length - 1) }
-      local message, hint = script.find_refusal(part)
+      local message, hint = script.find_refusal(statement)
       if message then errors.raise("seed", { message = message, hint = hint }) end
     end
     local rows = conn:exec(text, ...)
