@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/interrupt.h"
@@ -12,7 +13,7 @@
 #include "hash/digest.h"
 #include "sql/utf8.h"
 
-enum { CHUNK = 64, WORTH_A_THREAD = 8 * CHUNK };
+enum { CHUNK = 64, WORTH_A_THREAD = 8 * CHUNK, HELPER_NICE = 10 };
 
 typedef struct text {
   const char *tag; /* NULL: not one that could name a file of this folder */
@@ -56,6 +57,12 @@ static void *read_chunks(void *arg) {
   return NULL;
 }
 
+/* Where processors are few, the session that is being opened meanwhile comes first. */
+static void *help(void *arg) {
+  setpriority(PRIO_PROCESS, (id_t)gettid(), HELPER_NICE);
+  return read_chunks(arg);
+}
+
 /* A second thread halves the wait for a long journal; without one the work is done all the same. Signals are the first
  * thread's. */
 static void read_all(texts *all) {
@@ -65,7 +72,7 @@ static void read_all(texts *all) {
   if (all->count >= WORTH_A_THREAD) {
     sigfillset(&every);
     pthread_sigmask(SIG_SETMASK, &every, &before);
-    alone = pthread_create(&thread, NULL, read_chunks, all);
+    alone = pthread_create(&thread, NULL, help, all);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
   }
   read_chunks(all);
