@@ -29,12 +29,23 @@ function hash.random_hex(bytes) end
 ---@return string signature its bytes
 function hash.sign_rs256(pem, data) end
 
----Reads `TAG.sql` for each tag, and counts the `.sql` files of the folder: -1 when it cannot be read.
+---Begins to read the `.sql` files of a folder. Many are read while the caller does something else.
 ---@param dir string
+---@return migrator.Folder
+function hash.folder(dir) end
+
+---@class migrator.Folder
+local Folder = {}
+
+---Returns what `TAG.sql` is, for each tag, and the number of the folder's `.sql` files: -1 when it cannot be read.
 ---@param tags string[]
----@return (string|false)[] hashes SHA-256; false where the file is missing, unreadable, not UTF-8 or holds a NUL
+---@return (string|false)[] hashes SHA-256; false where the file is missing, unreadable, longer than 1 MiB, not UTF-8 or
+---holds a NUL
 ---@return integer[] sizes
 ---@return integer files
-function hash.texts(dir, tags) end
+function Folder:texts(tags) end
 
-return hash
+---Ends it; again is harmless.
+function Folder:close() end
+
+return hash, { ["migrator.folder"] = Folder }

@@ -61,6 +61,7 @@ local TYPES = {
   ["migrator.answers"] = function() return registry["migrator.answers"].__index end,
   ["migrator.copy_in"] = function() return registry["migrator.copy_in"].__index end,
   ["migrator.copy_out"] = function() return registry["migrator.copy_out"].__index end,
+  ["migrator.folder"] = function() return registry["migrator.folder"].__index end,
   ["migrator.process"] = function() return registry["migrator.process"].__index end,
   ["migrator.Proxy"] = function() return upvalue(require("migrator.proxy").start, "Proxy") end,
   ["migrator.Context"] = function() return upvalue(require("migrator.pipeline").run, "Context") end,

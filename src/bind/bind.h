@@ -34,8 +34,9 @@ void mig_new_type(lua_State *L, const char *type, const luaL_Reg *methods, lua_C
 /* later.c: is a thread still opening a session? */
 int mig_later_busy(void);
 
-/* texts.c, of the module `hash`. */
-int mig_hash_texts(lua_State *L);
+/* folder.c, of the module `hash`. */
+int mig_hash_folder(lua_State *L);
+void mig_folder_open(lua_State *L);
 
 int luaopen_migrator_core_clock(lua_State *L);
 int luaopen_migrator_core_db(lua_State *L);

@@ -53,9 +53,10 @@ static int hash_sign_rs256(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"digest", hash_digest},         {"sha256", hash_sha256},
                                      {"random_hex", hash_random_hex}, {"sign_rs256", hash_sign_rs256},
-                                     {"texts", mig_hash_texts},       {NULL, NULL}};
+                                     {"folder", mig_hash_folder},     {NULL, NULL}};
 
 int luaopen_migrator_core_hash(lua_State *L) {
+  mig_folder_open(L);
   luaL_newlib(L, functions);
   return 1;
 }

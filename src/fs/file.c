@@ -73,7 +73,7 @@ int mig_file_read(const char *path, size_t limit, mig_buf *out, mig_err *err) {
   return failed;
 }
 
-int mig_file_read_at(int folder, const char *name, mig_buf *out, mig_err *err) {
+int mig_file_read_at(int folder, const char *name, size_t limit, mig_buf *out, mig_err *err) {
   int fd = open_to_read(folder, name), failed = 0;
   ssize_t n = 1;
   struct stat st;
@@ -81,6 +81,8 @@ int mig_file_read_at(int folder, const char *name, mig_buf *out, mig_err *err) {
   if (fd < 0) return fail(err, "read", name);
   if (fstat(fd, &st) || !S_ISREG(st.st_mode))
     failed = mig_err_set(err, "config", "cannot read %s: no plain file", name);
+  else if ((size_t)st.st_size > limit)
+    failed = mig_err_set(err, "config", "cannot read %s: longer than %zu bytes", name, limit);
   /* What has its whole size is whole: to ask for more costs as much again, for each of thousands of files. */
   while (n > 0 && !failed && (out->len == 0 || out->len != (size_t)st.st_size)) {
     if (mig_buf_reserve(out, out->cap - out->len > 1 ? 1 : 65536, err)) {

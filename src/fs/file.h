@@ -10,7 +10,7 @@
 int mig_file_read(const char *path, size_t limit, mig_buf *out, mig_err *err) MIG_MUSTCHECK;
 /* The same for a plain file of an open folder, into memory that is used again: out->len starts anew, out stays the
  * caller's on failure too. */
-int mig_file_read_at(int folder, const char *name, mig_buf *out, mig_err *err) MIG_MUSTCHECK;
+int mig_file_read_at(int folder, const char *name, size_t limit, mig_buf *out, mig_err *err) MIG_MUSTCHECK;
 /* Written beside, synced and renamed over: a reader sees the old file or the new one. */
 int mig_file_write(const char *path, const char *data, size_t n, mode_t mode, mig_err *err) MIG_MUSTCHECK;
 int mig_file_append(const char *path, const char *data, size_t n, mig_err *err) MIG_MUSTCHECK;

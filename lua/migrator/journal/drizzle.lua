@@ -164,19 +164,19 @@ local function read_file(path, file, find_line, position, tag)
 end
 
 ---The files of the entries before the first bad one, in one go.
-local function read_hashes(dir, list)
+local function read_hashes(folder, list)
   local tags = {}
   for position, raw in ipairs(list) do
     local tag = type(raw) == "table" and raw.tag
     if type(tag) ~= "string" then break end
     tags[position] = tag
   end
-  return hash.texts(dir, tags)
+  return folder:texts(tags)
 end
 
-local function read_entries(journal, list, find_line)
+local function read_entries(journal, list, folder, find_line)
   local dir, path, seen, kind = journal.dir, journal.path, { tags = {}, idx = {} }, entry_type(journal.dir, find_line)
-  local hashes, sizes, files = read_hashes(dir, list)
+  local hashes, sizes, files = read_hashes(folder, list)
   local tointeger = math.tointeger
   for position, raw in ipairs(list) do
     local digest, size = hashes[position], sizes[position]
@@ -254,11 +254,12 @@ function M.read(dir, opts)
   local path = dir .. "/meta/_journal.json"
   if not fs.find(path) then missing_journal(dir, path) end
   local text = fs.read(path)
+  local folder <close> = hash.folder(dir)
   local raw = decode(path, text)
   check_head(path, raw)
   local journal = setmetatable({ dir = dir, path = path, entries = {}, findings = {}, format = "drizzle",
     replaced = {} }, Journal)
-  local seen, files = read_entries(journal, raw.entries, line_finder(text))
+  local seen, files = read_entries(journal, raw.entries, folder, line_finder(text))
   check_orphans(journal, seen, files, opts.orphans or "forgotten")
   check_order(journal, opts.now or os.time() * 1000 + 60000)
   return journal
