@@ -4,6 +4,8 @@ local db = require "migrator.db"
 local fs = require "migrator.core.fs"
 local pg = require "spec.support.pg"
 local project = require "spec.support.project"
+local run_lock = require "migrator.run_lock"
+local server = require "migrator.server"
 
 local TROVELLA = "spec/fixtures/trovella"
 
@@ -62,7 +64,21 @@ describe("migrate, the trovella fixture", function()
   it("costs two round trips beside connecting, and one when nothing is pending", function()
     local url = pg.database()
     assert.equal(2, cjson.decode(migrate(url, TROVELLA .. "/migrations", "--json").stdout).round_trips)
+    pg.settle(url)
     assert.equal(1, cjson.decode(migrate(url, TROVELLA .. "/migrations", "--json").stdout).round_trips)
+  end)
+
+  it("does not take a run that has just ended for another one, whose session the server is still ending", function()
+    local url, tracking = pg.database(), require("migrator.tracking").new("drizzle", "__drizzle_migrations")
+    local ended = db.connect(url)
+    ended:exec("select pg_advisory_lock($1::int8)", tracking.key)
+    local session = { conn = db.connect(url), tracking = tracking }
+    session.state, session.rows = server.look(session.conn, tracking, true)
+    assert.is_false(session.state.locked)
+    ended:close()
+    run_lock.wait({ wait = 0 }, session, error)
+    assert.is_true(session.state.locked)
+    session.conn:close()
   end)
 
   it("knows how long each took, though answers of quick statements are fetched together", function()

@@ -46,6 +46,7 @@ describe("the identity of the database", function()
     local url, name = pg.database()
     local dir = project.write(ONE)
     cli.run { "migrate", "--dir", dir, "--url", url }
+    pg.settle(url)
     local ran = cli.run { "migrate", "--json", "--dir", dir, "--url", url }
     local migrated = cjson.decode(ran.stdout)
     local status = cjson.decode(cli.run({ "status", "--json", "--dir", dir, "--url", url }).stdout)
@@ -68,6 +69,7 @@ describe("the identity of the database", function()
     local ran = cli.run { "migrate", "--dir", dir, "--url", mine }
     assert.equal(0, ran.code, ran.stderr)
     assert.matches("^info: database [^\n]*, PostgreSQL %d[%d.]*\n", ran.stderr)
+    pg.settle(url)
     local again = cjson.decode(cli.run({ "migrate", "--json", "--dir", dir, "--url", mine }).stdout)
     assert.same({ 1 }, { again.round_trips, again.server.system_identifier })
     conn:script(("drop owned by %s; drop role %s"):format(role, role))

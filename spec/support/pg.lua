@@ -5,6 +5,7 @@ local errors = require "migrator.error"
 local hash = require "migrator.core.hash"
 local process = require "migrator.core.process"
 local sql = require "migrator.core.sql"
+local wait = require "spec.support.wait"
 
 local M = {}
 
@@ -43,6 +44,16 @@ function M.database(name, template)
   local conn <close> = db.connect(M.server().url)
   conn:exec(("create database %s template %s"):format(sql.quote_ident(full), sql.quote_ident(template or "template0")))
   return M.server():url_of(full), full
+end
+
+---Waits until no run holds a lock there any more: a session's end takes the server a moment.
+---@param url string
+function M.settle(url)
+  local conn <close> = db.connect(url)
+  wait.till(function()
+    return conn:value [[select count(*) = 0 from pg_catalog.pg_locks where locktype = 'advisory'
+      and database = (select oid from pg_catalog.pg_database where datname = current_database())]]
+  end)
 end
 
 ---Drops a database of pg.database, whoever is connected to it.

@@ -13,7 +13,7 @@ local M = {}
 -- each half window, not for each statement, while the server never runs dry. The flush request behind a statement makes
 -- the server say at once that it is done with it: so we always know which one it is at.
 local NONE = {}
-local WINDOW_COUNT, WINDOW_BYTES = 4096, 2 << 20
+local WINDOW_COUNT, WINDOW_BYTES = 8192, 2 << 20
 local LOOK = 64 -- statements that are sent before what has come meanwhile is taken
 local ROWS = 200 -- tracking rows that are added at once
 
