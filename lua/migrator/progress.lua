@@ -48,11 +48,13 @@ function M.find(conn, tracking, entry, digests)
   return done, begun
 end
 
----The migrations that stopped part way, whatever their files are now.
+---The migrations that stopped part way, whatever their files are now. The table may be gone since the first look, with a
+---run that has ended.
 ---@param tracking string the tracking table's name
 ---@return table<string, integer> done statements by tag
 function M.list(conn, tracking)
   local out = {}
+  if not M.is_kept(conn) then return out end
   local query = ("select tag, statement, state from %s where tracking = $1"):format(TABLE)
   for _, row in ipairs(conn:exec(query, tracking)) do
     out[row.tag] = row.state == "done" and row.statement or row.statement - 1

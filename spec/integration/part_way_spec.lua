@@ -4,8 +4,11 @@ local cli = require "spec.support.cli"
 local db = require "migrator.db"
 local pg = require "spec.support.pg"
 local process = require "migrator.core.process"
+local progress = require "migrator.progress"
 local project = require "spec.support.project"
+local server = require "migrator.server"
 local tmp = require "spec.support.tmp"
+local tracking = require "migrator.tracking"
 
 local BREAK = "\n--> statement-breakpoint\n"
 local HEAD = "-- migrator: no-transaction\n"
@@ -62,6 +65,15 @@ describe("a migration that stopped part way (R44)", function()
     local ran = run(url, dir, "migrate")
     assert.equal(0, ran.code, ran.stderr)
     done(url)
+  end)
+
+  it("may be finished by another run, and our schema be gone, while the first look is taken", function()
+    local conn <close> = db.connect((pg.database()))
+    local question = server.questions(tracking.new("drizzle", "__drizzle_migrations"), true)[1]
+    local asked, times = question:gsub("pg_catalog%.to_regnamespace%('migrator'%) is not null", "true")
+    assert.equal(1, times)
+    assert.matches("<progress>false</progress>", conn:row(asked, conn:info().pid).ours, 1, true)
+    assert.same({}, progress.list(conn, "drizzle.__drizzle_migrations"))
   end)
 
   it("is shown by plan with what is done, and refused as a script", function()

@@ -24,7 +24,7 @@ case when pg_catalog.current_setting('client_connection_check_interval', true) =
 local OURS = [[select 'progress' = any(ours) as progress, case when 'environment' = any(ours) then
     pg_catalog.query_to_xml('select name from migrator.environment', false, false, '') end as marker
   from (select array(select relname::text from pg_catalog.pg_class
-    where relnamespace = 'migrator'::pg_catalog.regnamespace and relkind = 'r') as ours) one]]
+    where relnamespace = pg_catalog.to_regnamespace('migrator') and relkind = 'r') as ours) one]]
 local TABLES = [[select exists (select 1 from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p') and n.nspname !~ '^pg_'
