@@ -375,9 +375,12 @@ function Batch:sync() end
 ---@return boolean ready false when the deadline came first
 function Batch:wait(deadline) end
 
----Says whether `next` has an answer, without waiting for one. Raises `connect`.
+---Says whether `next` has an answer that was read already. Raises `connect`.
 ---@return boolean
 function Batch:ready() end
+
+---Sends what can be sent, and reads what is there, without waiting. Raises `connect`.
+function Batch:poll() end
 
 ---Returns the next result, in order.
 ---Raises `sql` with the `index` of the statement; `connect`, `timeout`, `interrupted`.

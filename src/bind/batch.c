@@ -81,18 +81,24 @@ static int batch_wait(lua_State *L) {
   return 1;
 }
 
-/* -> has next an answer, without waiting for one? */
+/* -> has next an answer that was read already? */
 static int batch_ready(lua_State *L) {
   BatchBox *box = check_batch(L);
   int come = box->received < box->sent;
   mig_err err;
   while (come && !box->ahead) {
-    come = mig_pg_has_come(&box->conn->pg, &err);
-    if (come < 0 || (come && mig_pg_next(&box->conn->pg, box->conn->deadline, &box->ahead, &err)))
-      return mig_raise(L, &err);
+    come = mig_pg_has_come(&box->conn->pg);
+    if (come && mig_pg_next(&box->conn->pg, box->conn->deadline, &box->ahead, &err)) return mig_raise(L, &err);
   }
   lua_pushboolean(L, come);
   return 1;
+}
+
+static int batch_poll(lua_State *L) {
+  BatchBox *box = check_batch(L);
+  mig_err err;
+  if (mig_pg_take_in(&box->conn->pg, &err)) return mig_raise(L, &err);
+  return 0;
 }
 
 int mig_push_answer(lua_State *L, ResultBox *box, lua_Integer number) {
@@ -145,8 +151,8 @@ static int batch_close(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {
-    {"queue", batch_queue}, {"flush", batch_flush}, {"sync", batch_sync},   {"wait", batch_wait},
-    {"ready", batch_ready}, {"next", batch_next},   {"close", batch_close}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"queue", batch_queue}, {"flush", batch_flush}, {"sync", batch_sync},
+                                   {"wait", batch_wait},   {"ready", batch_ready}, {"poll", batch_poll},
+                                   {"next", batch_next},   {"close", batch_close}, {NULL, NULL}};
 
 void mig_batch_open(lua_State *L) { mig_new_type(L, BATCH, methods, batch_close); }

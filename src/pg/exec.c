@@ -144,11 +144,13 @@ int mig_pg_ready(mig_pg *pg, mig_deadline deadline, mig_err *err) {
   return 1;
 }
 
-int mig_pg_has_come(mig_pg *pg, mig_err *err) {
-  int pending = PQflush(pg->conn);
-  if (pending < 0 || (PQisBusy(pg->conn) && !PQconsumeInput(pg->conn))) return lost(pg, err);
-  return pending == 0 && !PQisBusy(pg->conn);
+int mig_pg_take_in(mig_pg *pg, mig_err *err) {
+  if (PQflush(pg->conn) < 0 || !PQconsumeInput(pg->conn)) return lost(pg, err);
+  pg->read_at = mig_now();
+  return 0;
 }
+
+int mig_pg_has_come(mig_pg *pg) { return !PQisBusy(pg->conn) && PQflush(pg->conn) == 0; }
 
 int mig_pg_drain(mig_pg *pg, mig_deadline deadline, mig_err *err) {
   for (;;) {

@@ -22,8 +22,9 @@ int mig_pg_next(mig_pg *pg, mig_deadline deadline, PGresult **out, mig_err *err)
  * above) or the session is lost. */
 int mig_pg_ready(mig_pg *pg, mig_deadline deadline, mig_err *err) MIG_MUSTCHECK;
 
-/* The same without waiting: takes in what is there. */
-int mig_pg_has_come(mig_pg *pg, mig_err *err) MIG_MUSTCHECK;
+/* Without waiting: sends what can be sent and reads what is there; and then, has the next result been read? */
+int mig_pg_take_in(mig_pg *pg, mig_err *err) MIG_MUSTCHECK;
+int mig_pg_has_come(mig_pg *pg);
 
 /* Reads results until the command ends. */
 int mig_pg_drain(mig_pg *pg, mig_deadline deadline, mig_err *err) MIG_MUSTCHECK;

@@ -149,6 +149,7 @@ function Run:catch_up()
     while self.outstanding > 1 and (self.outstanding > WINDOW_COUNT // 2
       or self.bytes > WINDOW_BYTES // 2) do self:receive() end
   elseif self.tail % LOOK == 0 then
+    self.batch:poll()
     while self.batch:ready() do self:receive() end
     self:tell()
   end
